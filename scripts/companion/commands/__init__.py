@@ -1,0 +1,20 @@
+"""The subcommands, a module each: `configure(parser)` declares its options, `run(context, options)` does it."""
+
+from __future__ import annotations
+
+# Name to one line of help, in the order that the help shows. A module is imported only when its command is run.
+SUMMARIES: dict[str, str] = {
+    "task": "delegate a task to OpenCode and get the answer back",
+    "wait-and-result": "wait for a job to end and print its report",
+    "status": "show this session's jobs: what runs, what has ended",
+    "result": "print the stored answer of a job that has ended",
+    "cancel": "stop a job",
+    "task-resume-candidate": "show which OpenCode session `task --resume-last` would continue",
+    "config": "show every variable that is recognised, and where things are",
+    "demo": "try the whole path on this machine, with a scripted model and no account",
+}
+
+
+def module_name(command: str) -> str:
+    """The module in which a command lives."""
+    return f"companion.commands.{command.replace('-', '_')}"

@@ -1,0 +1,84 @@
+"""A turn as it unfolds: events and reconciles go in, steps come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from companion.jobs import Activity, Tokens
+from companion.observation import Step, ToolCall
+from companion.opencode.adapter import Files, Part, TurnRecord
+
+
+class TurnLog:
+    """The steps of one turn, by what was seen last of each."""
+
+    def __init__(self, message_id: str) -> None:
+        self.members = frozenset({message_id})
+        self.user_message = False
+        self.superseded = False
+        self._heads: dict[str, Step] = {}
+        self._parts: dict[str, dict[str, Part]] = {}
+
+    def take(self, record: TurnRecord) -> None:
+        """Merge what the server has stored."""
+        self.members |= record.members
+        self.user_message |= record.user_message
+        self.superseded |= record.superseded
+        for step in record.steps:
+            self._heads[step.head.id] = step.head
+            self._parts[step.head.id] = dict(step.parts)
+
+    def head(self, head: Step) -> None:
+        """A step began or changed."""
+        self.user_message = True
+        self._heads[head.id] = head
+
+    def part(self, step_id: str, part_id: str, part: Part) -> None:
+        """A part of a step began or changed."""
+        self._parts.setdefault(step_id, {})[part_id] = part
+
+    def grow(self, step_id: str, part_id: str, text: str) -> None:
+        """Text was added to a part."""
+        parts = self._parts.get(step_id, {})
+        known = parts.get(part_id)
+        if isinstance(known, str):
+            parts[part_id] = known + text
+
+    def steps(self) -> tuple[Step, ...]:
+        """The steps, oldest first, with their text and tool calls."""
+        ordered = sorted(self._heads.values(), key=lambda head: (head.created_at, head.id))
+        return tuple(_with_parts(head, self._parts.get(head.id, {}).values()) for head in ordered)
+
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files that the turn changed, as far as opencode tells."""
+        paths: dict[str, None] = {}
+        for parts in self._parts.values():
+            for part in parts.values():
+                if isinstance(part, Files):
+                    paths.update(dict.fromkeys(part.paths))
+                elif isinstance(part, ToolCall) and part.wrote:
+                    paths[part.wrote] = None
+        return tuple(paths)
+
+    def usage(self) -> tuple[Tokens, float]:
+        """Tokens and cost of all steps."""
+        tokens, cost = Tokens(), 0.0
+        for head in self._heads.values():
+            tokens, cost = tokens + head.tokens, cost + head.cost
+        return tokens, cost
+
+
+def activity_of(part: Part, at: int) -> Activity | None:
+    """What a part says about what opencode does right now."""
+    if isinstance(part, ToolCall):
+        return Activity(part.tool, part.detail, at)
+    if isinstance(part, str) and part.strip():
+        return Activity("answer", "writing", at)
+    return None
+
+
+def _with_parts(head: Step, parts: Iterable[Part]) -> Step:
+    parts = list(parts)
+    text = "\n\n".join(part for part in parts if isinstance(part, str) and part)
+    return replace(head, text=text, tools=tuple(part for part in parts if isinstance(part, ToolCall)))

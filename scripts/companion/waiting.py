@@ -1,0 +1,70 @@
+"""Waiting for a job on the store alone, and handing its report over exactly once."""
+
+from __future__ import annotations
+
+import time
+
+from companion.context import Context
+from companion.jobs import Job, blocked_json, job_json, now_ms
+from companion.output import EXIT_DONE, EXIT_NOT_ENDED, show, show_json, tell
+from companion.report import now_doing, report
+from companion.supervisor.spawn import ensure_supervisor
+
+POLL_S = 0.02
+# How often a waiting command makes sure that a supervisor lives; taking a free lock costs microseconds.
+SUPERVISOR_CHECK_S = 1.0
+
+
+def wait_for_end(context: Context, job: Job, max_wait_s: float | None) -> Job:
+    """The job once it has ended or is blocked, or as it stands after `max_wait_s` seconds (None: no bound)."""
+    deadline = None if max_wait_s is None else time.monotonic() + max_wait_s
+    seen_version, checked_at = -1, -SUPERVISOR_CHECK_S
+    while True:
+        version = context.store.version()
+        if version != seen_version:
+            seen_version = version
+            job = context.store.get(job.id) or job
+        if not job.active or job.blocked is not None:
+            return job
+        now = time.monotonic()
+        if deadline is not None and now >= deadline:
+            return job
+        if now - checked_at >= SUPERVISOR_CHECK_S:
+            checked_at = now
+            ensure_supervisor(context.data_dir, job.workspace, job.server)
+        time.sleep(POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - now)))
+
+
+def hand_over(context: Context, job: Job, as_json: bool, channel: str) -> int:
+    """Print an ended job and record that this Claude session has it; or say why there is nothing yet."""
+    if job.active:
+        return not_ended(context, job, as_json)
+    if as_json:
+        show_json({"workspaceRoot": job.workspace, "job": job_json(job)})
+    else:
+        show(report(job, context.command))
+    context.store.confirm_delivery(job.id, context.session or "", channel)
+    return EXIT_DONE
+
+
+def not_ended(context: Context, job: Job, as_json: bool) -> int:
+    """Exit 2: the job goes on. Says why, and the exact command to run next."""
+    if job.blocked is not None:
+        following = context.command("permissions", "reply", job.blocked.request_id, "once")
+        why = f"{job.id} is {now_doing(job)}. Answer it with: {following}"
+    else:
+        following = context.command("wait-and-result", job.id)
+        why = f"{job.id} has not ended yet ({now_doing(job)}); it goes on. Wait again with: {following}"
+    if as_json:
+        show_json(
+            {
+                "status": "running",
+                "jobId": job.id,
+                "phase": job.phase,
+                "blockedOn": blocked_json(job),
+                "elapsedMs": now_ms() - job.created_at,
+                "next": following,
+            }
+        )
+    tell(why)
+    return EXIT_NOT_ENDED
