@@ -20,13 +20,14 @@ def run() -> None:
         replace_old_python(os.path.abspath(sys.argv[0]))
     if sys.path[:1] != [SCRIPTS]:
         sys.path.insert(0, SCRIPTS)
-    if sys.pycache_prefix is None and not sys.flags.dont_write_bytecode:
-        # The plugin folder belongs to Claude Code and may be read-only: no __pycache__ in it.
+    if sys.pycache_prefix is None:
+        # The plugin folder belongs to Claude Code and may be read-only: no __pycache__ in it. The data dir is ours,
+        # so byte code goes there even where the user wants none beside sources: without it every start costs double.
         sys.dont_write_bytecode = True
         from companion.datadir import bytecode_dir, data_dir
 
         sys.pycache_prefix = bytecode_dir(data_dir(os.environ, os.path.dirname(SCRIPTS)))
-    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode) or sys.pycache_prefix is None
+        sys.dont_write_bytecode = sys.pycache_prefix is None
 
     from companion.cli import main
 
@@ -62,9 +63,7 @@ def newer_python() -> str:
             if not os.path.isfile(path) or not os.access(path, os.X_OK):
                 continue
             try:
-                subprocess.check_output(
-                    [path, "-c", probe], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
+                subprocess.check_output([path, "-c", probe], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             except (OSError, subprocess.CalledProcessError):
                 continue
             return path

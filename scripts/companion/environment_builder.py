@@ -48,9 +48,9 @@ CAUSES = (
         "the package index or the proxy refuses the login. Correct the user and password in its settings",
     ),
     (
-        r"new(http\w*)?connectionerror|connection (refused|reset|broken)|name or service not known"
-        r"|getaddrinfo|name resolution|network is unreachable|no route to host|tcp connect error"
-        r"|dns error|proxyerror|error sending request|could not connect|connecttimeout|read timed out|operation timed out"
+        r"new(http\w*)?connectionerror|connection (refused|reset|broken)|name or service not known|getaddrinfo"
+        r"|name resolution|network is unreachable|no route to host|tcp connect error|dns error|proxyerror"
+        r"|error sending request|could not connect|connecttimeout|read timed out|operation timed out"
         r"|failed to fetch|max retries exceeded|remotedisconnected|network connectivity is disabled",
         NO_NETWORK,
     ),

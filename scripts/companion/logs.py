@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 MAX_BYTES = 2_000_000
@@ -10,6 +9,8 @@ MAX_BYTES = 2_000_000
 
 def workspace_key(data_dir: str, workspace: str, server: str) -> str:
     """A short name for what one supervisor looks after, fit for a file name and unique on the machine."""
+    import hashlib  # late: `status` seldom needs a key
+
     identity = os.fsencode(f"{os.path.realpath(data_dir)}\0{workspace}\0{server}")
     return hashlib.sha256(identity).hexdigest()[:16]
 

@@ -102,9 +102,9 @@ class JobDriver:
         elif isinstance(event, PartSeen):
             if event.step_id in self._log.members:
                 return  # our own prompt coming back
-            if own:
-                self._log.part(event.step_id, event.part_id, event.part)
-            if own or not isinstance(event.part, str):
+            # Of a subagent only the tools are told: its texts are not part of the answer.
+            tells = self._log.part(event.step_id, event.part_id, event.part) if own else not isinstance(event.part, str)
+            if tells:
                 self._note(activity_of(event.part, self._moved_at))
         elif own:
             self._own_event(event)

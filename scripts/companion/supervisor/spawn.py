@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from companion import filelock
-from companion.bootstrap import PLUGIN_ROOT, ensure_environment, environment_python
+from companion.bootstrap import PLUGIN_ROOT, ensure_environment, environment_python, stderr_progress
 from companion.datadir import ensure_private_dir
 from companion.errors import CompanionError
 from companion.logs import log_path, open_log, workspace_key
@@ -35,10 +35,11 @@ def ensure_supervisor(data_dir: str, workspace: str, server_url: str) -> bool:
     if lock_fd is None:
         return False
     try:
-        python = environment_python(data_dir) or ensure_environment(data_dir, None)
+        python = environment_python(data_dir) or ensure_environment(data_dir, stderr_progress)
         log_fd = open_log(log_path(data_dir, "supervisor", key))
         try:
-            _start([python, ENTRY, COMMAND, data_dir, workspace, server_url, str(lock_fd)], data_dir, lock_fd, log_fd)
+            # -I: the user's PYTHONPATH must not replace the locked packages.
+            _start([python, "-I", ENTRY, COMMAND, data_dir, workspace, server_url, str(lock_fd)], data_dir, lock_fd, log_fd)
         finally:
             os.close(log_fd)
     finally:

@@ -34,9 +34,12 @@ class TurnLog:
         self.user_message = True
         self._heads[head.id] = head
 
-    def part(self, step_id: str, part_id: str, part: Part) -> None:
-        """A part of a step began or changed."""
-        self._parts.setdefault(step_id, {})[part_id] = part
+    def part(self, step_id: str, part_id: str, part: Part) -> bool:
+        """A part of a step began or changed. False if it says nothing new: a text is repeated when it is whole."""
+        parts = self._parts.setdefault(step_id, {})
+        new = parts.get(part_id) != part
+        parts[part_id] = part
+        return new
 
     def grow(self, step_id: str, part_id: str, text: str) -> None:
         """Text was added to a part."""
@@ -72,6 +75,8 @@ class TurnLog:
 def activity_of(part: Part, at: int) -> Activity | None:
     """What a part says about what opencode does right now."""
     if isinstance(part, ToolCall):
+        if part.running and part.started_at is None:
+            return None  # the model still writes the call
         return Activity(part.tool, part.detail, at)
     if isinstance(part, str) and part.strip():
         return Activity("answer", "writing", at)

@@ -1,0 +1,70 @@
+"""Whatever dies, the answer arrives, and it is the right one."""
+
+from __future__ import annotations
+
+import pytest
+from machine import Machine, bash, tools
+
+from companion.store import Store
+from companion.supervisor import processes
+
+
+@pytest.mark.parametrize("victims", ["supervisor", "server", "supervisor and server"])
+def test_a_kill_in_the_middle_of_a_tool_call(machine: Machine, victims: str) -> None:
+    machine.play("slow", bash("sleep 2", "the slow answer"))
+    machine.play("quick", bash("true", "the quick answer"))
+    slow, quick = machine.submit("slow"), machine.submit("quick")
+    assert machine.finished(quick)["result"] == "the quick answer"
+    machine.until_tool_runs(slow)
+    if "supervisor" in victims:
+        for process in machine.supervisors():
+            process.kill()
+    if "server" in victims:
+        for process in machine.servers():
+            process.kill()
+    job = machine.finished(slow)
+    assert (job["status"], job["result"], job["recovered"]) == ("completed", "the slow answer", True)
+    assert len(machine.supervisors()) == 1
+    assert len(machine.servers()) == 1
+
+
+def test_a_killed_dispatcher_leaves_a_job_that_is_done(machine: Machine) -> None:
+    process = machine.popen("task", "--", "orphaned dispatch")
+    with Store(str(machine.data)) as store:
+        job = machine.until(lambda: next((job for job in store.jobs() if job.prompt == "orphaned dispatch"), None))
+    process.kill()
+    process.communicate()
+    assert machine.finished(job.id)["result"] == "You said: orphaned dispatch"
+
+
+def test_status_alone_carries_a_job_on(machine: Machine) -> None:
+    machine.play("left alone", bash("sleep 1", "found again"))
+    job_id = machine.submit("left alone")
+    machine.until_tool_runs(job_id)
+    for process in machine.supervisors():
+        process.kill()
+    machine.ok("status")
+    machine.until(lambda: machine.job(job_id)["status"] == "completed")
+    assert machine.job(job_id)["result"] == "found again"
+
+
+def test_a_lost_run_is_resumed_twice_at_most(machine: Machine) -> None:
+    machine.play("doomed", tools([("bash", {"command": "sleep 60", "description": "test"})] * 9))
+    job_id = machine.submit("doomed")
+    for server_number in range(3):
+        machine.until(lambda: machine.servers() and _resends(machine, job_id) == server_number and _tool_runs(machine))
+        for process in machine.servers():
+            process.kill()
+    job = machine.finished(job_id)
+    assert (job["status"], job["reason"]) == ("failed", "server_lost")
+
+
+def _resends(machine: Machine, job_id: str) -> int:
+    with Store(str(machine.data)) as store:
+        job = store.get(job_id)
+        assert job is not None
+        return job.resends
+
+
+def _tool_runs(machine: Machine) -> bool:
+    return any(process.name() == "sleep" for process in processes.marked(machine.key))
