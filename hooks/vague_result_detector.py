@@ -88,7 +88,8 @@ answer: answer answered answers anything conclusion deliver delivered feedback f
 topic: about asking concerning for into of on regarding to
 matter: broken bug bugs cause caused causes crashes deadlock error errors failing failure fix leak
   regression vulnerability wrong
-finding: aborted added came canceled cancelled changed correct crashed deleted denied duplicate explains
+finding: average
+  aborted added came canceled cancelled changed correct crashed deleted denied duplicate explains
   failed fails fixed found implemented incorrect instead invalid missing pass passed passes recommend
   refactored refused rejected removed renamed replaced reproduced rewrote said suggest suggested suggests
   therefore twice version wrote yes
@@ -198,7 +199,8 @@ act: accepté acceptée activ* adressé adressée appelé assign* attribué basc
   délègue délég* démarr* dépêché engagé engagée enregistre enregistré enregistrée entamé entamée envo*
   expédié expédiée initialisée initié interrogé laissé lanc* mandaté mis mise ouvert ouverte parti partie
   passé placé planifié posé posée prié programmée relayé remis sollicité sollicitée soum* transm*
-state: actif active actuellement analys* arrière attend* attente avance avancement avert* bientôt bosse
+state: interroge
+  actif active actuellement analys* arrière attend* attente avance avancement avert* bientôt bosse
   charge consulte consulter continu* courant cours dès encore examen examin* exécut* fond inform* instant
   interroger investigue notifi* nécessite occupe patience patient* pause penche pense peu plan planche
   poursui* prend prendra prendre prochainement progress* prévenu* prévien* ralenti relance relis reviendra
@@ -219,7 +221,8 @@ answer: annoncer communiquer compte conclusion conclusions nouvelles produit rap
 topic: concernant d de pour sur à
 matter: bogue cause défaut erreur problème échec échoue échoué
 finding: ajouté annulé corrigé impossible modifié non oui parce recommande refusé supprimé trouvé échoué
-filler: a accept* accord afin ai ainsi alors après arrêt* as assez attein* au aussi aussitôt automatiquement
+filler: inchangé inchangée
+  a accept* accord afin ai ainsi alors après arrêt* as assez attein* au aussi aussitôt automatiquement
   autre autres aux avait avant avec avez avoir avons ayant besoin bien bon bonne bref brièvement c ce ceci
   cela celle celui cependant certain certaines ces cet cette chaque chez chose cinq code combien comment
   complet complète compris confirm* contre contrôl* court d'ici dans demand* depuis dernier dernière
@@ -245,7 +248,8 @@ self: me nos nosotros yo
 job: análisis comando ejecución encargo investigación job llamada orden proceso revisión sesión solicitud
   tarea trabajo
 modal: pude pudieron pudo
-act: abierta abierto aceptada aceptado aceptó activ* arrancada arrancado arrancó arranqué asign* cedido
+act: pasé
+  abierta abierto aceptada aceptado aceptó activ* arrancada arrancado arrancó arranqué asign* cedido
   comenz* comienz* consultado contactado contacté crea creada creado creó dejado deleg* derivado despach*
   dirigido disparado empez* empiez* encarg* encol* encomendado encomendé entregado envi* envío inici*
   invocado involucrado lancé lanz* llamado mandado mandar mandé movido orden* pasada pasado pasé pedido pedí
@@ -276,7 +280,8 @@ topic: acerca de del para sobre
 matter: causa error falla fallo problema
 finding: añadido añadí bucle cambié cancelado corregido corregí eliminado encontrado encontré encontró falló
   modificado porque rechazado recomiendo sí
-filler: a abr* acept* actualiz* acá además ahora ahí al alcanz* alguna algunas algunos algún alrededor ante
+filler: cambio cambios ahora ello
+  a abr* acept* actualiz* acá además ahora ahí al alcanz* alguna algunas algunos algún alrededor ante
   anterior apenas aproximadamente aquí así automáticamente bajo bastante bien breve brevemente bueno cada
   casi cerr* cierr* cinco claro como completo con confirm* contarte contra control* correctamente corto cosa
   cosas cual cualquier cuatro cuentas cuestión cuyo cuál cuándo cuánto código cómo deba debe deben deberá
@@ -455,7 +460,8 @@ answer: 上报 内容 反馈 告知 告诉 响应 回复 回应 回答 回音 �
   送达 通知
 topic: 以便 关于 去 来 用于
 matter: 原因 失败 错误 问题
-finding: 三次 不通过 两次 从未 任务失败 修复 修改 发现 因此 如下 完成了 导致 建议 改为 新增 无法 是的 未发现
+finding: 正确
+  三次 不通过 两次 从未 任务失败 修复 修改 发现 因此 如下 完成了 导致 建议 改为 新增 无法 是的 未发现
   没有上限 没有发现 添加 禁用 结论
 filler: 一 一下 一些 一会 一次 一点 一直 七 三 上 下 下一 下一个 下来 不过 与 两 两个 个 个人 中 为 久 之
   之前 九 也 了 了解 事件 二 五 些 些许 交付 仅 从 仓 仓库 他 代码 代码库 以 任何 会把 会有 估 但 位 作 你
@@ -494,7 +500,8 @@ answer: お伝え お知らせ レポート 伝え 共有 出力 反応 回答 �
   連絡
 topic: ための について に関する
 matter: エラー 原因 問題 失敗
-finding: いいえ ため、 できませんでした はい 上限がありません 二回 二度 二重 以下のとおり 修正 削除 変更
+finding: 正しい
+  いいえ ため、 できませんでした はい 上限がありません 二回 二度 二重 以下のとおり 修正 削除 変更
   失敗しました 推奨 次のとおり 無効 見つか
 filler: いたしま いただ いつ お おき おそらく かかり かかる かしこまり から ください ここ こと これから ご
   ございま ごと さらに じき すぐ すべて そこ そのまま たため ただいま たぶん だけ つつ ている ておく でき
@@ -554,29 +561,133 @@ PREPOSITIONS = {  # what makes of a queue a state ("in the queue"); in Japanese 
     "ko": {"에"},
     "zh": {"在", "到", "入", "进", "加入", "进入", "放入", "已"},
 }
-PERFECT = frozenset("been have has ve having was m am now".split())
-PURPOSE = frozenset("to why whether what how warum ob um pourquoi pour para per perché чтобы почему".split())
-SPEAKING = frozenset("act state end answer will promise self worker job".split())
+PERFECT = frozenset(["been", "have", "has", "ve", "having", "was", "m", "am", "now"])
+PURPOSE = frozenset(
+    [
+        "to",
+        "why",
+        "whether",
+        "what",
+        "how",
+        "warum",
+        "ob",
+        "um",
+        "pourquoi",
+        "pour",
+        "para",
+        "per",
+        "perché",
+        "чтобы",
+        "почему",
+    ]
+)
+SPEAKING = frozenset(["act", "state", "end", "answer", "will", "promise", "self", "worker", "job"])
 META_KEYS = frozenset(  # "Model: ..." in a status dump says nothing
-    """model agent elapsed created createdat started startedat updated phase session title prompt task request
-    time last lastactivity activity tokens cost duration workspace workspaceroot cwd log output pid branch
-    mode progress user type priority eta polling interval
-    aufgabe auftrag tarea tâche tarefa attività задача 任务 任务内容 タスク 작업""".split()
+    [
+        "model",
+        "agent",
+        "elapsed",
+        "created",
+        "createdat",
+        "started",
+        "startedat",
+        "updated",
+        "phase",
+        "session",
+        "title",
+        "prompt",
+        "task",
+        "request",
+        "time",
+        "last",
+        "lastactivity",
+        "activity",
+        "tokens",
+        "cost",
+        "duration",
+        "workspace",
+        "workspaceroot",
+        "cwd",
+        "log",
+        "output",
+        "pid",
+        "branch",
+        "mode",
+        "progress",
+        "user",
+        "type",
+        "priority",
+        "eta",
+        "polling",
+        "interval",
+        "aufgabe",
+        "auftrag",
+        "tarea",
+        "tâche",
+        "tarefa",
+        "attività",
+        "задача",
+        "任务",
+        "任务内容",
+        "タスク",
+        "작업",
+    ]
 )
 OPEN_STATES = frozenset(
-    """queued pending running starting started in_progress in-progress waiting dispatched submitted accepted
-    processing created scheduled active""".split()
+    [
+        "queued",
+        "pending",
+        "running",
+        "starting",
+        "started",
+        "in_progress",
+        "in-progress",
+        "waiting",
+        "dispatched",
+        "submitted",
+        "accepted",
+        "processing",
+        "created",
+        "scheduled",
+        "active",
+    ]
 )
-PHASES = frozenset("investigating retrying finalizing background".split())
+PHASES = frozenset(["investigating", "retrying", "finalizing", "background"])
 CODE_TAGS = frozenset(
-    """python py diff patch ts tsx js jsx typescript javascript go rust rs java c cpp sql ruby php css html
-    swift kotlin yaml toml dockerfile""".split()
+    [
+        "python",
+        "py",
+        "diff",
+        "patch",
+        "ts",
+        "tsx",
+        "js",
+        "jsx",
+        "typescript",
+        "javascript",
+        "go",
+        "rust",
+        "rs",
+        "java",
+        "c",
+        "cpp",
+        "sql",
+        "ruby",
+        "php",
+        "css",
+        "html",
+        "swift",
+        "kotlin",
+        "yaml",
+        "toml",
+        "dockerfile",
+    ]
 )
 HEAD, TAIL = 4_000, 2_000  # characters judged of a longer text: what it is shows at its ends
 HEAD_LINES, TAIL_LINES = 1_200, 600
 CLAUSE_LIMIT = 200  # words looked at of one clause
 JSON_LIMIT = 100_000  # characters; a longer text is judged as prose
-INFO_PER_LIFE = 2.0  # foreign words that each clause about the life cycle outweighs
+INFO_PER_LIFE = 1.5  # foreign words that each clause about the life cycle outweighs
 CODE_INFO, ANSWER_INFO = 8.0, 6.0  # what a code block, what an announced answer counts
 
 _cache: dict[str, Any] = {}

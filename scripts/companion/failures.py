@@ -30,7 +30,7 @@ _BY_WORDING: tuple[tuple[str, str, str], ...] = (
     ),
     (r"agent not found", "unknown_agent", "Run `opencode agent list` to see the agents that exist."),
     (
-        r"insufficient[_ ](quota|credit|balance)|quota|rate.?limit|too many requests|usage limit",
+        r"insufficient[_ ](quota|credit|balance)|quota|rate.?limit|too many requests|usage limit|\b429\b",
         "provider_quota",
         "The provider's limit is reached. Wait, or choose another model with --model.",
     ),

@@ -26,6 +26,10 @@ RETENTION_MS = 30 * 24 * 3_600_000
 RETENTION_PER_WORKSPACE = 500
 # A delivery that was claimed but never confirmed may be claimed again after this long: its claimant is gone.
 CLAIM_LEASE_MS = 60_000
+# What commands print: it reaches the main model only where its own foreground call ran the command.
+PRINTING_CHANNELS = ("task", "wait-and-result", "result")
+# Claude's hooks need a moment to see where a printed report went.
+PRINT_SETTLE_MS = 5_000
 
 # Each entry brings the schema from version N to N+1; `PRAGMA user_version` says where a file stands.
 MIGRATIONS: tuple[str, ...] = (
@@ -67,6 +71,15 @@ MIGRATIONS: tuple[str, ...] = (
         pid INTEGER NOT NULL, create_time REAL NOT NULL, version TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE dispatches (
+        id INTEGER PRIMARY KEY, job TEXT UNIQUE REFERENCES jobs (id) ON DELETE CASCADE,
+        claude_session TEXT NOT NULL, claude_pid INTEGER NOT NULL, agent_id TEXT, agent_type TEXT,
+        tool_use_id TEXT NOT NULL, command TEXT, heard INTEGER NOT NULL, sent_back INTEGER NOT NULL DEFAULT 0,
+        at INTEGER NOT NULL, agent_ended_at INTEGER
+    );
+    CREATE INDEX dispatches_by_agent ON dispatches (agent_id);
+    """,
 )
 
 _COLUMNS = tuple(field.name for field in fields(Job))
@@ -83,10 +96,13 @@ class Store:
     """An open job store. Not for sharing between threads; close it with `close` or use it as a context manager.
 
     Raises StoreError where the file cannot be used. A damaged file is set aside under a new name, never deleted.
+    With `repair=False`, for the hooks, nothing is made, migrated or set aside: that is left to the commands.
     """
 
-    def __init__(self, data_dir: str) -> None:
+    def __init__(self, data_dir: str, busy_timeout_s: float = BUSY_TIMEOUT_S, repair: bool = True) -> None:
         self.path = store_path(data_dir)
+        self._busy_timeout_s = busy_timeout_s
+        self._repair = repair
         self._db = self._guard(self._open)
 
     def __enter__(self) -> Store:
@@ -254,6 +270,154 @@ class Store:
             )
             db.execute("UPDATE jobs SET delivered_via = coalesce(delivered_via, ?) WHERE id = ?", (channel, job_id))
 
+    def release_delivery(self, job_id: str, claude_session: str) -> None:
+        """Give an unconfirmed claim of this process back: the answer could not be handed over."""
+        self._write(
+            "DELETE FROM deliveries WHERE job = ? AND claude_session = ? AND pid = ? AND confirmed_at IS NULL",
+            (job_id, claude_session, os.getpid()),
+        )
+
+    def delivered_by(self, job_id: str, claude_session: str) -> tuple[str, bool] | None:
+        """The channel that hands or handed a job's answer to a Claude session, and whether it did; None if none.
+
+        A claim that has lapsed, and a report that was printed where the main model does not read, count as none.
+        """
+        rows = self._read(
+            """
+            SELECT channel, confirmed_at, claimed_at, coalesce(heard, 1) AS heard
+            FROM deliveries LEFT JOIN dispatches USING (job)
+            WHERE deliveries.job = ? AND deliveries.claude_session = ?
+            """,
+            (job_id, claude_session),
+        )
+        if not rows:
+            return None
+        row, now = rows[0], now_ms()
+        if row["confirmed_at"] is None:
+            return (row["channel"], False) if row["claimed_at"] >= now - CLAIM_LEASE_MS else None
+        if row["channel"] in PRINTING_CHANNELS and not row["heard"]:
+            return (row["channel"], False) if row["confirmed_at"] > now - PRINT_SETTLE_MS else None
+        return row["channel"], True
+
+    def void_unheard_print(self, job_id: str, claude_session: str) -> None:
+        """Forget a delivery by printing that did not reach the main model."""
+        marks = ", ".join("?" for _ in PRINTING_CHANNELS)
+        self._write(
+            f"DELETE FROM deliveries WHERE job = ? AND claude_session = ? AND channel IN ({marks})",
+            (job_id, claude_session, *PRINTING_CHANNELS),
+        )
+
+    def heard(self, job_id: str, claude_session: str) -> None:
+        """Record that the main model has read the report in the output of its own command."""
+        now = now_ms()
+        self._write(
+            """
+            INSERT INTO deliveries (job, claude_session, channel, pid, claimed_at, confirmed_at)
+            VALUES (?, ?, 'read', ?, ?, ?)
+            ON CONFLICT (job, claude_session) DO UPDATE
+            SET channel = 'read', confirmed_at = coalesce(confirmed_at, excluded.confirmed_at)
+            """,
+            (job_id, claude_session, os.getpid(), now, now),
+        )
+
+    # Dispatches: which call of which agent started a job, as the hooks saw it
+
+    def record_dispatch(
+        self,
+        job_id: str | None,
+        claude_session: str,
+        tool_use_id: str,
+        agent_id: str | None,
+        agent_type: str | None,
+        heard: bool,
+        command: str | None = None,
+    ) -> None:
+        """Record who dispatched a job; the first record stays. `heard`: its output goes to the main model.
+
+        Without an id, `command` is kept, and `adopt_jobs` finds the job later.
+        """
+        self._write(
+            """
+            INSERT OR IGNORE INTO dispatches
+                (job, claude_session, claude_pid, agent_id, agent_type, tool_use_id, command, heard, at)
+            SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? IS NOT NULL OR NOT EXISTS
+                (SELECT 1 FROM dispatches WHERE tool_use_id = ?)
+            """,
+            (
+                *(job_id, claude_session, os.getppid(), agent_id, agent_type, tool_use_id, command),
+                *(int(heard), now_ms(), job_id, tool_use_id),
+            ),
+        )
+
+    def adopt_jobs(self, claude_session: str, slack_ms: int) -> None:
+        """Give the dispatches of this session whose output did not show it their jobs.
+
+        It is a job of the session that nobody owns, whose text stands in the command, or the oldest one. A command
+        starts at most `slack_ms` before its dispatch is recorded.
+        """
+        open_ones = self._read(
+            "SELECT id, at, command FROM dispatches WHERE job IS NULL AND claude_session = ? ORDER BY at",
+            (claude_session,),
+        )
+        for dispatch in open_ones:
+            orphans = self._read(
+                """
+                SELECT id, prompt FROM jobs WHERE claude_session = ? AND created_at >= ?
+                AND id NOT IN (SELECT job FROM dispatches WHERE job IS NOT NULL) ORDER BY created_at
+                """,
+                (claude_session, dispatch["at"] - slack_ms),
+            )
+            named = [row["id"] for row in orphans if row["prompt"].strip() in (dispatch["command"] or "")]
+            if orphans:
+                chosen = (named or [orphans[0]["id"]])[0]
+                self._write("UPDATE OR IGNORE dispatches SET job = ? WHERE id = ?", (chosen, dispatch["id"]))
+
+    def dispatch_of(self, job_id: str) -> sqlite3.Row | None:
+        """The record of a job's dispatch: claude_session, agent_id, agent_type, heard, sent_back, agent_ended_at…"""
+        rows = self._read("SELECT * FROM dispatches WHERE job = ?", (job_id,))
+        return rows[0] if rows else None
+
+    def jobs_of_agent(self, claude_session: str, agent_id: str) -> list[Job]:
+        """The jobs that a subagent dispatched, oldest first."""
+        rows = self._read(
+            """
+            SELECT jobs.* FROM jobs JOIN dispatches ON dispatches.job = jobs.id
+            WHERE dispatches.claude_session = ? AND agent_id = ? ORDER BY created_at
+            """,
+            (claude_session, agent_id),
+        )
+        return [job_from_row(row) for row in rows]
+
+    def note_unheard(self, job_id: str) -> None:
+        """What commands print of this job goes where the main model does not read: a subagent, the background."""
+        self._write("UPDATE dispatches SET heard = 0 WHERE job = ?", (job_id,))
+
+    def note_sent_back(self, agent_id: str) -> None:
+        """A subagent that wanted to stop was told to go on."""
+        self._write("UPDATE dispatches SET sent_back = sent_back + 1 WHERE agent_id = ?", (agent_id,))
+
+    def note_agent_ended(self, agent_id: str) -> None:
+        """A subagent has ended: nothing more comes from it about its jobs."""
+        self._write("UPDATE dispatches SET agent_ended_at = ? WHERE agent_id = ?", (now_ms(), agent_id))
+
+    def follow_claude(self, workspace: str, claude_session: str) -> None:
+        """After /clear, the unread answers of the session before belong to the new one.
+
+        `claude_session` is the new one; it runs in the process that is our parent, as did the one before.
+        """
+        with self._transaction() as db:
+            rows = db.execute(
+                """
+                SELECT job FROM dispatches JOIN jobs ON jobs.id = job
+                WHERE claude_pid = ? AND dispatches.claude_session != ? AND workspace = ?
+                AND job NOT IN (SELECT job FROM deliveries WHERE confirmed_at IS NOT NULL OR claimed_at > ?)
+                """,
+                (os.getppid(), claude_session, workspace, now_ms() - CLAIM_LEASE_MS),
+            ).fetchall()
+            for row in rows:
+                db.execute("UPDATE jobs SET claude_session = ? WHERE id = ?", (claude_session, row["job"]))
+                db.execute("UPDATE dispatches SET claude_session = ? WHERE job = ?", (claude_session, row["job"]))
+
     # Answers to what jobs ask
 
     def reply(self, request_id: str, job_id: str, reply: str, message: str | None) -> bool:
@@ -326,11 +490,13 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         try:
+            if not self._repair and not os.path.exists(self.path):
+                raise StoreError(f"There is no job store {self.path} yet.")
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             if not os.path.exists(self.path):
                 raise StoreError(f"The job store {self.path} cannot be made: {error.strerror}.") from error
-        db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=self._busy_timeout_s, isolation_level=None)
         db.row_factory = sqlite3.Row
         try:
             db.execute("PRAGMA foreign_keys = ON")
@@ -344,6 +510,8 @@ class Store:
         return db
 
     def _migrate(self, db: sqlite3.Connection) -> None:
+        if not self._repair:
+            raise StoreError(f"The job store {self.path} has another version's schema; run a command to bring it up.")
         enable_wal(db)
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -388,6 +556,8 @@ class Store:
         except sqlite3.DatabaseError as error:
             if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
                 raise
+            if not self._repair:
+                raise StoreError(f"The job store {self.path} is damaged ({error}).") from error
             raise StoreError(self._set_aside(error)) from error
 
     def _set_aside(self, error: Exception) -> str:

@@ -1,0 +1,145 @@
+"""Measures what users wait for, side by side in one run, on the real opencode: `python tests/bench.py [--json]`.
+
+Needs OPENCODE_TEST_BIN (the test command sets it up) and `node` for comparison. Every figure is a median in ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from jobfactory import add_ended
+from machine import ENTRY, Machine, echo, machine_in
+
+from companion.demo.scripted_model import ChatRequest, Wire
+from companion.opencode.adapter import StateChanged
+from companion.opencode.v1 import OpenCodeV1
+from companion.store import Store
+
+ROUNDS = 15
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, machine_in(Path(folder)) as machine:
+        machine.ok("task", "--", "warm up")
+        figures = {**dispatch_and_return(machine), **store_commands(machine)}
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:<58} {value:8.1f}")
+    return 0
+
+
+def dispatch_and_return(machine: Machine) -> dict[str, float]:
+    """From the start of a command to the model's first request, and from opencode's idle event to the exit."""
+    idle_at: list[float] = []
+    watcher = _watch_idle(machine, idle_at)
+    to_request, from_idle, from_byte = [], [], []
+    sent: list[float] = []
+
+    def timed(request: ChatRequest, wire: Wire) -> None:
+        echo(request, wire)
+        sent.append(wire.last_byte_at)
+
+    machine.play("round", timed)
+    for n in range(ROUNDS):
+        before = len(machine.model.requests)
+        began = time.monotonic()
+        job_id = machine.submit(f"round {n}")
+        waiting = machine.popen("wait-and-result", job_id)
+        request = machine.model.wait_for_requests(before + 1)[before]
+        waiting.communicate(timeout=60)
+        ended = time.monotonic()
+        to_request.append(request.received_at - began)
+        from_byte.append(ended - sent[-1])
+        machine.until(lambda: [at for at in idle_at if at > sent[-1]])
+        from_idle.append(ended - next(at for at in idle_at if at > sent[-1]))
+    watcher()
+    return {
+        "task --background: start to the model's first request": _ms(to_request),
+        "model's last byte to exit of wait-and-result": _ms(from_byte),
+        "opencode's idle event to exit of wait-and-result": _ms(from_idle),
+    }
+
+
+def store_commands(machine: Machine) -> dict[str, float]:
+    """Commands that only read the store, with 1,000 ended jobs and no supervisor, against a bare node."""
+    machine.stop()
+    workspace = os.path.realpath(machine.workspace)
+    with Store(str(machine.data)) as store:
+        ended = [add_ended(store, workspace=workspace) for _ in range(1000)]
+    node = shutil.which("node")
+    commands: dict[str, list[str]] = {
+        "status, 1,000 ended jobs": [sys.executable, str(ENTRY), "status"],
+        "wait-and-result on an ended job": [sys.executable, str(ENTRY), "wait-and-result", ended[0].id],
+        "bare python: -c pass": [sys.executable, "-c", "pass"],
+    }
+    if node:
+        commands["bare node: -e 0"] = [node, "-e", "0"]
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(ROUNDS):
+        for name, command in commands.items():
+            began = time.monotonic()
+            subprocess.run(command, cwd=machine.workspace, env=machine.env, capture_output=True, check=True)
+            times[name].append(time.monotonic() - began)
+    return {name: _ms(values) for name, values in times.items()}
+
+
+def _watch_idle(machine: Machine, idle_at: list[float]) -> Callable[[], None]:
+    """Note when the server says that a session is idle; the value returned stops it."""
+    workspace = os.path.realpath(machine.workspace)
+    with Store(str(machine.data)) as store:
+        known = store.server(workspace)
+    assert known is not None
+    connected = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def watch() -> None:
+        adapter = OpenCodeV1(known["url"], "opencode", known["password"], workspace, 60)
+        async for event in adapter.events():
+            connected.set()
+            if isinstance(event, StateChanged) and event.state.kind == "idle":
+                idle_at.append(time.monotonic())
+
+    task = loop.create_task(watch())
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            pass
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    connected.wait(10)
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        loop.close()
+
+    return stop
+
+
+def _ms(seconds: list[float]) -> float:
+    return statistics.median(seconds) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,309 @@
+"""The table of verdicts, row by row, and what must hold for any job and any observation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from companion.jobs import Ending, Job
+from companion.judge import (
+    RESEND_LIMIT,
+    RESEND_WINDOW_MS,
+    SETTLE_MS,
+    START_LIMIT_MS,
+    Answer,
+    Block,
+    Continue,
+    End,
+    Resend,
+    Stop,
+    Verdict,
+    judge,
+)
+from companion.observation import Ask, Failure, Observation, SessionState, Step, ToolCall
+from companion.settings import Settings
+from companion.states import TERMINAL, Phase, Status
+
+NOW = 2_000_000_000_000
+BUSY = SessionState("busy")
+LIMITS = Settings.from_env({}).limits
+
+
+def job(**changes: Any) -> Job:
+    """A running job that began a minute ago."""
+    known = Job(
+        id="task-a-000000",
+        type="task",
+        workspace="/w",
+        server="",
+        claude_session=None,
+        status=Status.RUNNING,
+        phase="working",
+        prompt="p",
+        title="t",
+        limits=LIMITS,
+        permissions="auto",
+        read_only=False,
+        created_at=NOW - 60_000,
+        updated_at=NOW,
+        started_at=NOW - 60_000,
+        alive_at=NOW - 1_000,
+    )
+    return replace(known, **changes)
+
+
+def step(**changes: Any) -> Step:
+    """A step that ended well a moment ago."""
+    return replace(Step("msg_1", NOW - 50_000, NOW - 40_000, "stop", text="the answer"), **changes)
+
+
+def seen(*steps: Step, **changes: Any) -> Observation:
+    """A reachable server whose session has been idle for a while."""
+    known = Observation(
+        reachable=True, idle_since=NOW - 30_000, sent_at=NOW - 59_000, user_message=True, steps=steps, moved_at=NOW - 100
+    )
+    return replace(known, **changes)
+
+
+RUNNING_STEP = step(completed_at=None, finish=None, text="")
+BASH = ToolCall("bash", "npm test", running=True, started_at=NOW - 10_000)
+PERMISSION = Ask("per_1", "ses_1", "permission", "bash", "bash: rm x")
+
+ENDS: dict[str, tuple[Observation, Status, str | None]] = {
+    "an answer": (seen(step()), Status.COMPLETED, ""),
+    "an answer, and another turn has begun": (seen(step(), superseded=True, state=BUSY), Status.COMPLETED, ""),
+    "an answer, and the server is gone": (seen(step(), reachable=False), Status.COMPLETED, ""),
+    "no text": (seen(step(text=" \n")), Status.INCOMPLETE, "empty_answer"),
+    "cut by length": (seen(step(finish="length")), Status.INCOMPLETE, "cut_by_length"),
+    "content filter": (seen(step(finish="content-filter")), Status.INCOMPLETE, "content_filter"),
+    "a rejected ask": (
+        seen(step(finish="tool-calls", tools=(replace(BASH, running=False, rejected=True),))),
+        Status.INCOMPLETE,
+        "ask_rejected",
+    ),
+    "only tool calls": (seen(step(finish="tool-calls", text="")), Status.INCOMPLETE, "no_answer"),
+    "a stream without finish": (seen(step(finish="unknown")), Status.INCOMPLETE, "no_answer"),
+    "provider login": (seen(step(failure=Failure("APIError", "bad key", 401))), Status.FAILED, "provider_auth"),
+    "quota": (seen(step(failure=Failure("APIError", "slow down", 429))), Status.FAILED, "provider_quota"),
+    "overflow": (seen(step(failure=Failure("ContextOverflowError", "x"))), Status.FAILED, "context_overflow"),
+    "provider fault": (seen(step(failure=Failure("APIError", "oops", 503))), Status.FAILED, "provider_error"),
+    "aborted elsewhere": (seen(step(failure=Failure("MessageAbortedError", "x"))), Status.CANCELLED, "aborted"),
+    "aborted during a retry": (seen(step(finish=None, text="")), Status.CANCELLED, "aborted"),
+    "nothing ever came": (
+        seen(sent_at=NOW - START_LIMIT_MS - 1, idle_since=NOW - START_LIMIT_MS - 1),
+        Status.FAILED,
+        "not_started",
+    ),
+    "an error instead of a message": (
+        seen(failure=Failure("UnknownError", "Agent not found: x"), sent_at=NOW - SETTLE_MS - 1, idle_since=0),
+        Status.FAILED,
+        "unknown_agent",
+    ),
+}
+
+
+@pytest.mark.parametrize(("observation", "status", "reason"), ENDS.values(), ids=ENDS)
+def test_a_turn_that_is_over_ends_the_job(observation: Observation, status: Status, reason: str | None) -> None:
+    verdict = judge(job(), observation, NOW)
+    assert isinstance(verdict, End)
+    assert (verdict.ending.status, verdict.ending.reason) == (status, reason)
+
+
+GOES_ON: dict[str, tuple[Observation, Phase]] = {
+    "just sent": (seen(sent_at=NOW - 100, idle_since=NOW - 100), Phase.STARTING),
+    "the model thinks": (seen(RUNNING_STEP, state=BUSY), Phase.INVESTIGATING),
+    "text comes in": (seen(replace(RUNNING_STEP, text="so"), state=BUSY), Phase.ANSWERING),
+    "a tool runs": (seen(replace(RUNNING_STEP, tools=(BASH,)), state=BUSY), Phase.WORKING),
+    "between two steps": (seen(step(finish="tool-calls"), state=BUSY), Phase.ANSWERING),
+    "idle, but the message is not final yet": (seen(RUNNING_STEP, idle_since=NOW - SETTLE_MS), Phase.FINALIZING),
+    "idle for a blink between steps": (seen(step(finish="tool-calls"), idle_since=NOW - 1), Phase.FINALIZING),
+    "a retry": (
+        seen(RUNNING_STEP, state=SessionState("retry", 2, "429"), retrying_since=NOW - 5_000),
+        Phase.RETRYING,
+    ),
+    "two answers without finish": (
+        seen(*[step(id=f"m{n}", finish="unknown") for n in range(2)], state=BUSY),
+        Phase.ANSWERING,
+    ),
+}
+
+
+@pytest.mark.parametrize(("observation", "phase"), GOES_ON.values(), ids=GOES_ON)
+def test_a_turn_that_is_not_over_goes_on(observation: Observation, phase: Phase) -> None:
+    assert judge(job(), observation, NOW) == Continue(phase)
+
+
+QUIET = seen(replace(RUNNING_STEP, tools=(BASH,)), state=BUSY, moved_at=NOW - LIMITS.idle_timeout - 1)
+RETRY = seen(RUNNING_STEP, state=SessionState("retry", 9, "429"), retrying_since=NOW - LIMITS.request_timeout - 1)
+STOPS: dict[str, tuple[Job, Observation, str]] = {
+    "nothing moves": (job(), QUIET, "idle"),
+    "nothing moves, and no one can look for children": (job(), replace(QUIET, live_children=None), "idle"),
+    "older than the cap": (
+        job(started_at=NOW - LIMITS.prompt_timeout - 1),
+        seen(RUNNING_STEP, state=BUSY),
+        "timeout",
+    ),
+    "retries without end": (job(), RETRY, "provider_quota"),
+    "a loop without finish": (
+        job(),
+        seen(*[step(id=f"m{n}", finish="unknown") for n in range(3)], state=BUSY),
+        "provider_loop",
+    ),
+    "a tool without process": (
+        job(),
+        seen(replace(RUNNING_STEP, tools=(BASH,)), state=BUSY, live_children=0, processless_polls=LIMITS.stuck_polls),
+        "tool_stuck",
+    ),
+    "decided before a crash": (
+        job(ending=Ending(Status.FAILED, "idle", "x")),
+        seen(RUNNING_STEP, state=BUSY),
+        "idle",
+    ),
+    "cancelled": (job(cancel_requested_at=NOW), seen(RUNNING_STEP, state=BUSY), "cancelled"),
+}
+
+
+@pytest.mark.parametrize(("known", "observation", "reason"), STOPS.values(), ids=STOPS)
+def test_a_run_that_hangs_is_stopped_and_then_ends(known: Job, observation: Observation, reason: str) -> None:
+    verdict = judge(known, observation, NOW)
+    assert isinstance(verdict, Stop)
+    assert verdict.ending.reason == reason
+    afterwards = replace(observation, state=SessionState(), idle_since=NOW)
+    ended = judge(replace(known, ending=known.ending or verdict.ending), afterwards, NOW)
+    assert isinstance(ended, End)
+    assert ended.ending.reason == reason
+
+
+def test_a_live_child_resets_the_clock() -> None:
+    assert judge(job(), replace(QUIET, live_children=1), NOW) == Continue(Phase.WORKING)
+
+
+def test_a_limit_of_ours_is_named_in_the_message() -> None:
+    verdict = judge(job(), QUIET, NOW)
+    assert isinstance(verdict, Stop)
+    assert "OPENCODE_IDLE_TIMEOUT_MS" in verdict.ending.message
+
+
+@pytest.mark.parametrize("observation", [seen(RUNNING_STEP, reachable=False), seen(RUNNING_STEP)], ids=["gone", "new"])
+def test_a_lost_run_is_sent_again_if_it_was_alive_recently(observation: Observation) -> None:
+    assert judge(job(), observation, NOW) == Resend()
+    for known in (job(resends=RESEND_LIMIT), job(alive_at=NOW - RESEND_WINDOW_MS - 1)):
+        verdict = judge(known, replace(observation, steps=(replace(RUNNING_STEP, text="half"),)), NOW)
+        assert isinstance(verdict, End)
+        assert (verdict.ending.reason, verdict.text) == ("server_lost", "half")
+
+
+def test_asks_are_answered_by_policy_or_block_the_job() -> None:
+    asking = seen(RUNNING_STEP, state=BUSY, asks=(PERMISSION,))
+    granted = judge(job(), asking, NOW)
+    assert isinstance(granted, Answer)
+    assert granted.reply.reply == "once"
+    other = judge(job(), replace(asking, asks=(replace(PERMISSION, permission="read"),)), NOW)
+    assert isinstance(other, Answer)
+    assert (other.reply.reply, bool(other.reply.message)) == ("reject", True)
+    forbidden = judge(job(read_only=True), asking, NOW)
+    assert isinstance(forbidden, Answer)
+    assert forbidden.reply.reply == "reject"
+    assert judge(job(permissions="relay"), asking, NOW) == Block(PERMISSION)
+
+
+# Properties
+
+times = st.integers(0, NOW + 1_000_000)
+texts = st.sampled_from(["", " ", "text"])
+tool_calls = st.builds(
+    ToolCall, st.just("bash"), st.just("x"), st.booleans(), st.none() | times, st.booleans()
+)
+failures = st.builds(
+    Failure,
+    st.sampled_from(["APIError", "MessageAbortedError", "ContextOverflowError", "UnknownError"]),
+    st.text(max_size=20),
+    st.none() | st.integers(400, 599),
+)
+steps = st.builds(
+    Step,
+    st.uuids().map(str),
+    times,
+    st.none() | times,
+    st.none() | st.sampled_from(["stop", "length", "tool-calls", "unknown", "content-filter", "other"]),
+    st.none() | failures,
+    texts,
+    st.lists(tool_calls, max_size=2).map(tuple),
+)
+observations = st.builds(
+    Observation,
+    reachable=st.booleans(),
+    state=st.builds(SessionState, st.sampled_from(["idle", "busy", "retry"]), st.integers(0, 9), texts),
+    idle_since=st.none() | times,
+    retrying_since=st.none() | times,
+    sent_at=times,
+    user_message=st.booleans(),
+    superseded=st.booleans(),
+    steps=st.lists(steps, max_size=4).map(tuple),
+    asks=st.lists(
+        st.builds(
+            Ask,
+            st.uuids().map(str),
+            st.just("ses"),
+            st.sampled_from(["permission", "question"]),
+            st.sampled_from(["bash", "edit", "read", "doom_loop", "question"]),
+            st.just("s"),
+        ),
+        max_size=2,
+    ).map(tuple),
+    failure=st.none() | failures,
+    moved_at=times,
+    live_children=st.none() | st.integers(0, 3),
+    processless_polls=st.integers(0, 9),
+)
+jobs = st.builds(
+    job,
+    status=st.sampled_from([Status.QUEUED, Status.RUNNING]),
+    started_at=st.none() | times,
+    alive_at=st.none() | times,
+    resends=st.integers(0, 3),
+    cancel_requested_at=st.none() | times,
+    ending=st.none() | st.just(Ending(Status.FAILED, "idle", "x")),
+    permissions=st.sampled_from(["auto", "relay"]),
+    read_only=st.booleans(),
+)
+
+
+@given(jobs, st.sampled_from(TERMINAL), observations, times)
+def test_an_ended_job_never_changes(known: Job, status: Status, observation: Observation, now: int) -> None:
+    assert judge(replace(known, status=status), observation, now) == Continue(Phase.ENDED)
+
+
+@given(jobs, observations, times)
+def test_a_job_either_ends_in_one_terminal_state_or_goes_on(known: Job, observation: Observation, now: int) -> None:
+    verdict = judge(known, observation, now)
+    if isinstance(verdict, End | Stop):
+        assert verdict.ending.status in TERMINAL
+        assert verdict.ending.status is Status.COMPLETED or verdict.ending.reason
+    if isinstance(verdict, End) and verdict.ending.status is Status.COMPLETED:
+        assert verdict.text and verdict.text.strip()
+    if isinstance(verdict, Continue):
+        assert verdict.phase is not Phase.ENDED
+
+
+@given(jobs, observations, times, st.integers(1, 5))
+def test_more_evidence_of_life_never_makes_a_job_stuck(
+    known: Job, observation: Observation, now: int, children: int
+) -> None:
+    livelier = replace(observation, live_children=children, moved_at=max(observation.moved_at, now))
+    if not _stuck(judge(known, observation, now)):
+        assert not _stuck(judge(known, livelier, now))
+
+
+@given(jobs, observations, times)
+def test_a_run_that_still_moves_is_not_called_idle(known: Job, observation: Observation, now: int) -> None:
+    verdict = judge(replace(known, ending=None), replace(observation, moved_at=now), now)
+    assert not (isinstance(verdict, End | Stop) and verdict.ending.reason == "idle")
+
+
+def _stuck(verdict: Verdict) -> bool:
+    return isinstance(verdict, End | Stop) and verdict.ending.reason in ("idle", "tool_stuck")
