@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from jobfactory import add_ended
 from machine import ENTRY, Machine, echo, machine_in
 
@@ -52,21 +53,27 @@ def dispatch_and_return(machine: Machine) -> dict[str, float]:
     watcher = _watch_idle(machine, idle_at)
     to_request, from_idle, from_byte = [], [], []
     sent: list[float] = []
+    release = threading.Event()
 
     def timed(request: ChatRequest, wire: Wire) -> None:
+        release.wait(30)
         echo(request, wire)
         sent.append(wire.last_byte_at)
 
     machine.play("round", timed)
     for n in range(ROUNDS):
         before = len(machine.model.requests)
+        release.clear()
         began = time.monotonic()
         job_id = machine.submit(f"round {n}")
+        to_request.append(machine.model.wait_for_requests(before + 1)[before].received_at - began)
         waiting = machine.popen("wait-and-result", job_id)
-        request = machine.model.wait_for_requests(before + 1)[before]
+        process = psutil.Process(waiting.pid)
+        while process.num_ctx_switches().voluntary < 60:  # it polls, so it has come to wait
+            time.sleep(0.01)
+        release.set()
         waiting.communicate(timeout=60)
         ended = time.monotonic()
-        to_request.append(request.received_at - began)
         from_byte.append(ended - sent[-1])
         machine.until(lambda: [at for at in idle_at if at > sent[-1]])
         from_idle.append(ended - next(at for at in idle_at if at > sent[-1]))

@@ -142,12 +142,12 @@ def test_status_is_about_this_claude_session_unless_all(data_dir: Path, workspac
         for session in ("claude-1", "claude-2", None):
             add_ended(store, workspace=str(workspace), claude_session=session, title=f"of {session}")
 
-    def shown(*words: str, **env: str) -> set[str]:
-        answer = json.loads(run("status", "--json", *words, cwd=workspace, **env).stdout)
+    def shown(*words: str, session: str = "") -> set[str]:
+        answer = json.loads(run("status", "--json", *words, cwd=workspace, CLAUDE_CODE_SESSION_ID=session).stdout)
         return {job["title"] for job in answer["recent"]}
 
-    assert shown(CLAUDE_CODE_SESSION_ID="claude-1") == {"of claude-1"}
-    assert shown("--all", CLAUDE_CODE_SESSION_ID="claude-1") == {"of claude-1", "of claude-2", "of None"}
+    assert shown(session="claude-1") == {"of claude-1"}
+    assert shown("--all", session="claude-1") == {"of claude-1", "of claude-2", "of None"}
     assert shown() == {"of claude-1", "of claude-2", "of None"}
 
 
@@ -179,7 +179,6 @@ def test_the_help(snapshot: SnapshotAssertion, workspace: Path, data_dir: Path) 
 
 def command(*words: str) -> str:
     return " ".join(["opencode-companion", *words])
-
 
 
 ENDED = {
@@ -215,7 +214,10 @@ def test_status_texts(snapshot: SnapshotAssertion) -> None:
         phase="waiting",
         blocked=Blocked("permission", "per_1", "bash: rm -rf x"),
     )
-    ended = [make_job(**ENDED), make_job(**{**ENDED, "id": "task-def-000000", "status": Status.FAILED, "reason": "idle"})]
+    ended = [
+        make_job(**ENDED),
+        make_job(**{**ENDED, "id": "task-def-000000", "status": Status.FAILED, "reason": "idle"}),
+    ]
     texts = {
         "all": status_list("/work", [active, blocked], ended, command),
         "empty": status_list("/work", [], [], command),
@@ -224,14 +226,17 @@ def test_status_texts(snapshot: SnapshotAssertion) -> None:
     assert {name: re.sub(r"\b\d+[smhd]\b", "N", text) for name, text in texts.items()} == snapshot
 
 
+PROMISED = {
+    *("id", "type", "status", "phase", "reason", "blockedOn", "workspaceRoot", "claudeSessionId"),
+    *("opencodeSessionId", "agent", "model", "title", "createdAt", "startedAt", "updatedAt", "completedAt"),
+    *("elapsedMs", "lastActivity", "progressPreview", "tokens", "cost", "result", "errorMessage", "recovered"),
+    "deliveredVia",
+}
+
+
 def test_the_shape_of_a_job_in_json() -> None:
-    promised = (
-        "id type status phase reason blockedOn workspaceRoot claudeSessionId opencodeSessionId agent model title createdAt "
-        "startedAt updatedAt completedAt elapsedMs lastActivity progressPreview tokens cost result errorMessage recovered "
-        "deliveredVia"
-    ).split()
     shown = job_json(make_job(**ENDED))
-    assert set(promised) <= set(shown)
+    assert PROMISED <= set(shown)
     assert shown["createdAt"] == "1970-01-12T13:46:40.000Z"
     assert shown["elapsedMs"] == 65_000
     assert shown["tokens"] == {"input": 12_345, "output": 678, "reasoning": 90, "cacheRead": 4_000, "cacheWrite": 0}

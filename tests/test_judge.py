@@ -53,7 +53,7 @@ def job(**changes: Any) -> Job:
         started_at=NOW - 60_000,
         alive_at=NOW - 1_000,
     )
-    return replace(known, **changes)
+    return known._replace(**changes)
 
 
 def step(**changes: Any) -> Step:
@@ -64,7 +64,12 @@ def step(**changes: Any) -> Step:
 def seen(*steps: Step, **changes: Any) -> Observation:
     """A reachable server whose session has been idle for a while."""
     known = Observation(
-        reachable=True, idle_since=NOW - 30_000, sent_at=NOW - 59_000, user_message=True, steps=steps, moved_at=NOW - 100
+        reachable=True,
+        idle_since=NOW - 30_000,
+        sent_at=NOW - 59_000,
+        user_message=True,
+        steps=steps,
+        moved_at=NOW - 100,
     )
     return replace(known, **changes)
 
@@ -173,7 +178,7 @@ def test_a_run_that_hangs_is_stopped_and_then_ends(known: Job, observation: Obse
     assert isinstance(verdict, Stop)
     assert verdict.ending.reason == reason
     afterwards = replace(observation, state=SessionState(), idle_since=NOW)
-    ended = judge(replace(known, ending=known.ending or verdict.ending), afterwards, NOW)
+    ended = judge(known._replace(ending=known.ending or verdict.ending), afterwards, NOW)
     assert isinstance(ended, End)
     assert ended.ending.reason == reason
 
@@ -215,9 +220,7 @@ def test_asks_are_answered_by_policy_or_block_the_job() -> None:
 
 times = st.integers(0, NOW + 1_000_000)
 texts = st.sampled_from(["", " ", "text"])
-tool_calls = st.builds(
-    ToolCall, st.just("bash"), st.just("x"), st.booleans(), st.none() | times, st.booleans()
-)
+tool_calls = st.builds(ToolCall, st.just("bash"), st.just("x"), st.booleans(), st.none() | times, st.booleans())
 failures = st.builds(
     Failure,
     st.sampled_from(["APIError", "MessageAbortedError", "ContextOverflowError", "UnknownError"]),
@@ -275,7 +278,7 @@ jobs = st.builds(
 
 @given(jobs, st.sampled_from(TERMINAL), observations, times)
 def test_an_ended_job_never_changes(known: Job, status: Status, observation: Observation, now: int) -> None:
-    assert judge(replace(known, status=status), observation, now) == Continue(Phase.ENDED)
+    assert judge(known._replace(status=status), observation, now) == Continue(Phase.ENDED)
 
 
 @given(jobs, observations, times)
@@ -301,7 +304,7 @@ def test_more_evidence_of_life_never_makes_a_job_stuck(
 
 @given(jobs, observations, times)
 def test_a_run_that_still_moves_is_not_called_idle(known: Job, observation: Observation, now: int) -> None:
-    verdict = judge(replace(known, ending=None), replace(observation, moved_at=now), now)
+    verdict = judge(known._replace(ending=None), replace(observation, moved_at=now), now)
     assert not (isinstance(verdict, End | Stop) and verdict.ending.reason == "idle")
 
 

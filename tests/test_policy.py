@@ -29,7 +29,12 @@ def test_a_job_may_work(permission: str) -> None:
 
 
 def test_the_users_denies_stay_and_so_do_their_exceptions() -> None:
-    user = (*DEFAULTS, Rule("bash", "*", ASK), Rule("bash", "git push*", DENY), Rule("bash", "git push --dry-run", ALLOW))
+    user = (
+        *DEFAULTS,
+        Rule("bash", "*", ASK),
+        Rule("bash", "git push*", DENY),
+        Rule("bash", "git push --dry-run", ALLOW),
+    )
     rules = (*user, *session_rules(make_job(), user))
     assert decide(rules, "bash", "ls") == ALLOW
     assert decide(rules, "bash", "git push origin") == DENY

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from companion.errors import CompanionError
@@ -17,19 +16,19 @@ from companion.workspace import claude_session, find_workspace
 PROGRAM = "opencode-companion"
 
 
-@dataclass
 class Context:
-    """The surroundings of one call."""
+    """The surroundings of one call. `cwd` is what `--cwd` said."""
 
-    env: Mapping[str, str]
-    settings: Settings
-    data_dir: str
-    cwd: str | None
+    def __init__(self, env: Mapping[str, str], settings: Settings, data_dir: str, cwd: str | None) -> None:
+        self.env = env
+        self.settings = settings
+        self.data_dir = data_dir
+        self._cwd = cwd
 
     @cached_property
     def workspace(self) -> str:
         """The workspace of this call."""
-        return find_workspace(self.cwd)
+        return find_workspace(self._cwd)
 
     @cached_property
     def session(self) -> str | None:

@@ -1,4 +1,7 @@
-"""The job record, its id, and the shape in which `--json` shows it."""
+"""The job record, its id, and the shape in which `--json` shows it.
+
+Named tuples, not dataclasses: every command loads this module, and building dataclasses costs it 20 ms.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ import random
 import re
 import sqlite3
 import time
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from companion.settings import Limits
 from companion.states import ACTIVE, TERMINAL, Status
@@ -34,8 +36,7 @@ def new_job_id(job_type: str) -> str:
     return f"{job_type}-{digits}-{suffix}"
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Tokens of one run, its subagents' included."""
 
     input: int = 0
@@ -44,12 +45,12 @@ class Tokens:
     cache_read: int = 0
     cache_write: int = 0
 
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(*(a + b for a, b in zip(asdict(self).values(), asdict(other).values(), strict=True)))
+    def plus(self, other: Tokens) -> Tokens:
+        """The sum, kind by kind."""
+        return Tokens(*map(int.__add__, self, other))
 
 
-@dataclass(frozen=True)
-class Activity:
+class Activity(NamedTuple):
     """The last thing opencode did for a job. `at` is ms since the epoch."""
 
     tool: str
@@ -57,8 +58,7 @@ class Activity:
     at: int
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """How a job is to end: decided and stored before the run is stopped, so that a crash in between changes nothing."""
 
     status: Status
@@ -66,8 +66,7 @@ class Ending:
     message: str
 
 
-@dataclass(frozen=True)
-class Blocked:
+class Blocked(NamedTuple):
     """What a job waits for from outside. `kind` is `permission` or `question`."""
 
     kind: str
@@ -75,8 +74,7 @@ class Blocked:
     summary: str
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One row of the store. Times are ms since the epoch.
 
     `server` is empty for the managed server, else the URL of the server that the user named.
@@ -110,7 +108,7 @@ class Job:
     alive_at: int | None = None
     activity: Activity | None = None
     progress: tuple[str, ...] = ()
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: Tokens = Tokens()
     cost: float = 0.0
     result: str | None = None
     error_message: str | None = None
@@ -150,7 +148,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
 def column_value(value: Any) -> Any:
     """What a job field looks like in its column: structured values as JSON, the rest as it is."""
     if isinstance(value, (Limits, Tokens, Activity, Blocked, Ending)):
-        return json.dumps(asdict(value))
+        return json.dumps(value._asdict())
     if isinstance(value, tuple):
         return json.dumps(list(value))
     if isinstance(value, (Status, bool)):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from companion.errors import SettingError
 
 MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(NamedTuple):
     """One recognised variable. A numeric default makes it a number; `choices` restricts a text."""
 
     name: str
@@ -68,8 +67,7 @@ VARIABLES: tuple[Variable, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What bounds one job, taken from the environment of the command that dispatched it. Times in ms."""
 
     request_timeout: int
@@ -80,8 +78,7 @@ class Limits:
     strict_terminal: bool
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """All variables, checked once. `values` is keyed by variable name."""
 
     values: dict[str, str | int | None]

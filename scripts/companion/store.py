@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any, TypeVar
 
 from companion import filelock
@@ -30,6 +29,8 @@ CLAIM_LEASE_MS = 60_000
 PRINTING_CHANNELS = ("task", "wait-and-result", "result")
 # Claude's hooks need a moment to see where a printed report went.
 PRINT_SETTLE_MS = 5_000
+# How far a job's row may lie before or after the time at which its call is known to have run.
+ADOPTION_MS = 10_000
 
 # Each entry brings the schema from version N to N+1; `PRAGMA user_version` says where a file stands.
 MIGRATIONS: tuple[str, ...] = (
@@ -76,13 +77,13 @@ MIGRATIONS: tuple[str, ...] = (
         id INTEGER PRIMARY KEY, job TEXT UNIQUE REFERENCES jobs (id) ON DELETE CASCADE,
         claude_session TEXT NOT NULL, claude_pid INTEGER NOT NULL, agent_id TEXT, agent_type TEXT,
         tool_use_id TEXT NOT NULL, command TEXT, heard INTEGER NOT NULL, sent_back INTEGER NOT NULL DEFAULT 0,
-        at INTEGER NOT NULL, agent_ended_at INTEGER
+        began_at INTEGER NOT NULL, at INTEGER NOT NULL, agent_ended_at INTEGER
     );
     CREATE INDEX dispatches_by_agent ON dispatches (agent_id);
     """,
 )
 
-_COLUMNS = tuple(field.name for field in fields(Job))
+_COLUMNS = Job._fields
 _ACTIVE = "status IN ('" + "', '".join(status.value for status in ACTIVE) + "')"
 T = TypeVar("T")
 
@@ -330,47 +331,49 @@ class Store:
         agent_id: str | None,
         agent_type: str | None,
         heard: bool,
+        took_ms: int = 0,
         command: str | None = None,
     ) -> None:
         """Record who dispatched a job; the first record stays. `heard`: its output goes to the main model.
 
-        Without an id, `command` is kept, and `adopt_jobs` finds the job later.
+        Without an id, `command` is kept, and `adopt_jobs` finds the job later. `took_ms`: how long the call has run.
         """
+        now = now_ms()
         self._write(
             """
             INSERT OR IGNORE INTO dispatches
-                (job, claude_session, claude_pid, agent_id, agent_type, tool_use_id, command, heard, at)
-            SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? IS NOT NULL OR NOT EXISTS
+                (job, claude_session, claude_pid, agent_id, agent_type, tool_use_id, command, heard, began_at, at)
+            SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? IS NOT NULL OR NOT EXISTS
                 (SELECT 1 FROM dispatches WHERE tool_use_id = ?)
             """,
             (
                 *(job_id, claude_session, os.getppid(), agent_id, agent_type, tool_use_id, command),
-                *(int(heard), now_ms(), job_id, tool_use_id),
+                *(int(heard), now - took_ms, now, job_id, tool_use_id),
             ),
         )
 
-    def adopt_jobs(self, claude_session: str, slack_ms: int) -> None:
+    def adopt_jobs(self, claude_session: str) -> None:
         """Give the dispatches of this session whose output did not show it their jobs.
 
-        It is a job of the session that nobody owns, whose text stands in the command, or the oldest one. A command
-        starts at most `slack_ms` before its dispatch is recorded.
+        It is a job of the session that nobody owns and that is no older than the call: one whose text stands in the
+        command, else the oldest that came while the call ran or shortly after it went to the background.
         """
         open_ones = self._read(
-            "SELECT id, at, command FROM dispatches WHERE job IS NULL AND claude_session = ? ORDER BY at",
+            "SELECT id, began_at, at, command FROM dispatches WHERE job IS NULL AND claude_session = ? ORDER BY at",
             (claude_session,),
         )
         for dispatch in open_ones:
             orphans = self._read(
                 """
-                SELECT id, prompt FROM jobs WHERE claude_session = ? AND created_at >= ?
+                SELECT id, prompt, created_at FROM jobs WHERE claude_session = ? AND created_at >= ?
                 AND id NOT IN (SELECT job FROM dispatches WHERE job IS NOT NULL) ORDER BY created_at
                 """,
-                (claude_session, dispatch["at"] - slack_ms),
+                (claude_session, dispatch["began_at"] - ADOPTION_MS),
             )
             named = [row["id"] for row in orphans if row["prompt"].strip() in (dispatch["command"] or "")]
-            if orphans:
-                chosen = (named or [orphans[0]["id"]])[0]
-                self._write("UPDATE OR IGNORE dispatches SET job = ? WHERE id = ?", (chosen, dispatch["id"]))
+            timely = [row["id"] for row in orphans if row["created_at"] <= dispatch["at"] + ADOPTION_MS]
+            for job_id in (named or timely)[:1]:
+                self._write("UPDATE OR IGNORE dispatches SET job = ? WHERE id = ?", (job_id, dispatch["id"]))
 
     def dispatch_of(self, job_id: str) -> sqlite3.Row | None:
         """The record of a job's dispatch: claude_session, agent_id, agent_type, heard, sent_back, agent_ended_at…"""
@@ -385,6 +388,13 @@ class Store:
             WHERE dispatches.claude_session = ? AND agent_id = ? ORDER BY created_at
             """,
             (claude_session, agent_id),
+        )
+        return [job_from_row(row) for row in rows]
+
+    def jobs_of_call(self, tool_use_id: str) -> list[Job]:
+        """The jobs that one tool call dispatched."""
+        rows = self._read(
+            "SELECT jobs.* FROM jobs JOIN dispatches ON dispatches.job = jobs.id WHERE tool_use_id = ?", (tool_use_id,)
         )
         return [job_from_row(row) for row in rows]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from companion.context import Context
 from companion.errors import CompanionError
@@ -13,8 +13,7 @@ from companion.supervisor.spawn import ensure_supervisor
 TITLE_CHARS = 60
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What a new job is to do. `resume`: the job whose OpenCode session goes on."""
 
     job_type: str

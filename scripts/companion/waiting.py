@@ -10,7 +10,7 @@ from companion.output import EXIT_DONE, EXIT_NOT_ENDED, show, show_json, tell
 from companion.report import now_doing, report
 from companion.supervisor.spawn import ensure_supervisor
 
-POLL_S = 0.02
+POLL_S = 0.01
 # How often a waiting command makes sure that a supervisor lives; taking a free lock costs microseconds.
 SUPERVISOR_CHECK_S = 1.0
 

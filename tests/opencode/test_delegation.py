@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
-from machine import Machine, bash, tools
+from machine import ENTRY, Machine, bash, tools
 
 from companion.demo.scripted_model import ChatRequest, Wire
 from companion.safety import safety_header
@@ -155,8 +154,15 @@ def test_a_read_only_job_can_neither_edit_nor_run_commands(machine: Machine) -> 
 
 def test_a_deny_of_the_user_stays_in_force(own_machine: Machine) -> None:
     own_machine.write_config(permission={"bash": {"*": "ask", "rm *": "deny"}})
-    own_machine.play("try", tools([("bash", {"command": "rm -f x", "description": "t"}),
-                                   ("bash", {"command": "echo allowed > y", "description": "t"})]))
+    own_machine.play(
+        "try",
+        tools(
+            [
+                ("bash", {"command": "rm -f x", "description": "t"}),
+                ("bash", {"command": "echo allowed > y", "description": "t"}),
+            ]
+        ),
+    )
     (own_machine.workspace / "x").write_text("precious")
     before = own_machine.config.read_bytes()
     job = own_machine.finished(own_machine.submit("try"))
@@ -167,7 +173,7 @@ def test_a_deny_of_the_user_stays_in_force(own_machine: Machine) -> None:
 
 
 def test_a_job_cannot_delegate_on(machine: Machine) -> None:
-    machine.play("recurse", bash(f"python3 '{os.path.dirname(os.path.dirname(__file__))}/../scripts/opencode_companion.py' task -- again"))
+    machine.play("recurse", bash(f"python3 '{ENTRY}' task -- again"))
     job_id = machine.submit("recurse")
     machine.finished(job_id)
     assert "inside a job of the companion" in machine.model.requests[-1].tool_results[-1]

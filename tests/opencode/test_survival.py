@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from machine import Machine, bash, tools
 
@@ -51,12 +53,16 @@ def test_status_alone_carries_a_job_on(machine: Machine) -> None:
 def test_a_lost_run_is_resumed_twice_at_most(machine: Machine) -> None:
     machine.play("doomed", tools([("bash", {"command": "sleep 60", "description": "test"})] * 9))
     job_id = machine.submit("doomed")
-    for server_number in range(3):
-        machine.until(lambda: machine.servers() and _resends(machine, job_id) == server_number and _tool_runs(machine))
+    for number in range(3):
+        machine.until(partial(_runs_after, machine, job_id, number))
         for process in machine.servers():
             process.kill()
     job = machine.finished(job_id)
     assert (job["status"], job["reason"]) == ("failed", "server_lost")
+
+
+def _runs_after(machine: Machine, job_id: str, resends: int) -> bool:
+    return bool(machine.servers()) and _resends(machine, job_id) == resends and _tool_runs(machine)
 
 
 def _resends(machine: Machine, job_id: str) -> int:

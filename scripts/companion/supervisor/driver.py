@@ -7,7 +7,6 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from companion.failures import classify, one_line
 from companion.jobs import Activity, Blocked, Ending, Job, now_ms
@@ -236,7 +235,7 @@ class JobDriver:
         verdict = judge(self.job, self._observe(reachable), now_ms())
         if isinstance(verdict, End) and reachable and self._log.user_message:
             # What ends a job is read from the server's own record, not pieced together from events.
-            reachable = await self._reconcile(adapter, whole=True)
+            reachable = await self._read_turn(adapter, whole=True)
             verdict = judge(self.job, self._observe(reachable), now_ms())
         return verdict
 
@@ -260,25 +259,36 @@ class JobDriver:
 
     # Observing
 
-    async def _reconcile(self, adapter: Adapter, whole: bool = False) -> bool:
+    async def _reconcile(self, adapter: Adapter) -> bool:
         """Ask the server how things stand. False if it is gone."""
-        assert self.job.opencode_session and self.job.message_id
-        whole = whole or self._stale
-        self._stale = False
+        whole, self._stale = self._stale, False
         self._reconciled_at = now_ms()
+        if not await self._read_turn(adapter, whole):
+            return False
         try:
-            newest = None if whole else RECONCILE_MESSAGES
-            before = self._log.steps()
-            record = await adapter.turn(self.job.opencode_session, self.job.message_id, newest)
-            self._log.take(record)
-            if self._log.steps() != before:
-                self._moved_at = now_ms()
             self._set_states(await adapter.states())
             await self._list_asks(adapter)
             return True
         except ServerUnreachable:
-            self._stale = True
-            return self._server.managed and self._server.alive()
+            return self._missed()
+
+    async def _read_turn(self, adapter: Adapter, whole: bool) -> bool:
+        """Read the turn from the server's record. False if the server is gone."""
+        assert self.job.opencode_session and self.job.message_id
+        before = self._log.steps()
+        newest = None if whole else RECONCILE_MESSAGES
+        try:
+            self._log.take(await adapter.turn(self.job.opencode_session, self.job.message_id, newest))
+        except ServerUnreachable:
+            return self._missed()
+        if self._log.steps() != before:
+            self._moved_at = now_ms()
+        return True
+
+    def _missed(self) -> bool:
+        """The server did not answer: look again later, unless its process is gone."""
+        self._stale = True
+        return self._server.managed and self._server.alive()
 
     async def _list_asks(self, adapter: Adapter) -> None:
         assert self.job.opencode_session
@@ -394,10 +404,10 @@ class JobDriver:
         try:
             for child in self._hub.family(self.job.opencode_session) - {self.job.opencode_session}:
                 usage = await adapter.usage(child)
-                tokens, cost = tokens + usage.tokens, cost + usage.cost
+                tokens, cost = tokens.plus(usage.tokens), cost + usage.cost
         except ServerError:
             pass  # the answer matters more than the sum
-        self.job = replace(self.job, tokens=tokens, cost=cost)
+        self.job = self.job._replace(tokens=tokens, cost=cost)
 
     # Writing down
 

@@ -39,7 +39,8 @@ def ensure_supervisor(data_dir: str, workspace: str, server_url: str) -> bool:
         log_fd = open_log(log_path(data_dir, "supervisor", key))
         try:
             # -I: the user's PYTHONPATH must not replace the locked packages.
-            _start([python, "-I", ENTRY, COMMAND, data_dir, workspace, server_url, str(lock_fd)], data_dir, lock_fd, log_fd)
+            command = [python, "-I", ENTRY, COMMAND, data_dir, workspace, server_url, str(lock_fd)]
+            _start(command, data_dir, lock_fd, log_fd)
         finally:
             os.close(log_fd)
     finally:

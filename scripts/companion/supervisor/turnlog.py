@@ -68,7 +68,7 @@ class TurnLog:
         """Tokens and cost of all steps."""
         tokens, cost = Tokens(), 0.0
         for head in self._heads.values():
-            tokens, cost = tokens + head.tokens, cost + head.cost
+            tokens, cost = tokens.plus(head.tokens), cost + head.cost
         return tokens, cost
 
 
