@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.jobs import Ending, Job
+from companion.jobs import Ending, Followup, Job
 from companion.judge import (
+    RELAY_LIMIT_MS,
     RESEND_LIMIT,
     RESEND_WINDOW_MS,
     SETTLE_MS,
@@ -19,6 +20,8 @@ from companion.judge import (
     Block,
     Continue,
     End,
+    Nudge,
+    Reap,
     Resend,
     Stop,
     Verdict,
@@ -76,7 +79,7 @@ def seen(*steps: Step, **changes: Any) -> Observation:
 
 RUNNING_STEP = step(completed_at=None, finish=None, text="")
 BASH = ToolCall("bash", "npm test", running=True, started_at=NOW - 10_000)
-PERMISSION = Ask("per_1", "ses_1", "permission", "bash", "bash: rm x")
+PERMISSION = Ask("per_1", "ses_1", "permission", "bash", "bash: rm x", seen_at=NOW - 1_000)
 
 ENDS: dict[str, tuple[Observation, Status, str | None]] = {
     "an answer": (seen(step()), Status.COMPLETED, ""),
@@ -158,8 +161,8 @@ STOPS: dict[str, tuple[Job, Observation, str]] = {
         seen(*[step(id=f"m{n}", finish="unknown") for n in range(3)], state=BUSY),
         "provider_loop",
     ),
-    "a tool without process": (
-        job(),
+    "a tool without process, for the second time": (
+        job(followup=Followup("msg_2", "prt_2", "go on")),
         seen(replace(RUNNING_STEP, tools=(BASH,)), state=BUSY, live_children=0, processless_polls=LIMITS.stuck_polls),
         "tool_stuck",
     ),
@@ -216,6 +219,29 @@ def test_asks_are_answered_by_policy_or_block_the_job() -> None:
     assert judge(job(permissions="relay"), asking, NOW) == Block(PERMISSION)
 
 
+def test_an_ask_that_nobody_answers_is_turned_down_in_the_end() -> None:
+    late = replace(PERMISSION, seen_at=NOW - RELAY_LIMIT_MS - 1)
+    verdict = judge(job(permissions="relay"), seen(RUNNING_STEP, state=BUSY, asks=(late,)), NOW)
+    assert isinstance(verdict, Answer)
+    assert (verdict.reply.reply, bool(verdict.reply.message)) == ("reject", True)
+
+
+def test_a_command_without_shell_is_freed_from_what_it_left_then_asked_to_go_on() -> None:
+    stuck = seen(replace(RUNNING_STEP, tools=(BASH,)), state=BUSY, processless_polls=LIMITS.stuck_polls)
+    assert judge(job(), replace(stuck, processless_polls=LIMITS.stuck_polls - 1), NOW) == Continue(Phase.WORKING)
+    assert judge(job(), replace(stuck, holders=1, live_children=1), NOW) == Reap()
+    nudge = judge(job(), stuck, NOW)
+    assert isinstance(nudge, Nudge)
+    assert "npm test" in nudge.note
+
+
+def test_after_sending_again_the_lost_step_is_not_judged() -> None:
+    lost = step(finish=None, failure=Failure("MessageAbortedError", "x"), text="half")
+    waiting = seen(lost, sent_at=NOW - 5_000)
+    assert judge(job(), waiting, NOW) == Continue(Phase.RECOVERING)
+    assert isinstance(judge(job(), replace(waiting, sent_at=NOW - START_LIMIT_MS - 1), NOW), End)
+
+
 # Properties
 
 times = st.integers(0, NOW + 1_000_000)
@@ -262,6 +288,7 @@ observations = st.builds(
     moved_at=times,
     live_children=st.none() | st.integers(0, 3),
     processless_polls=st.integers(0, 9),
+    holders=st.integers(0, 2),
 )
 jobs = st.builds(
     job,

@@ -8,15 +8,15 @@ mechanism, so that their figures here are those of a regression test (number 10 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from companion.hooks.placeholder import looks_like_placeholder
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "tests" / "corpus" / "placeholder_judgement"
@@ -24,19 +24,8 @@ MIN_RECALL = 0.97
 MAX_FALSE_POSITIVES = 0.01
 
 
-def _load_hook() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("vague_result_detector", ROOT / "hooks" / "vague_result_detector.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HOOK = _load_hook()
-
-
 def _is_placeholder(text: str) -> bool:
-    return bool(HOOK.looks_like_placeholder(text))
+    return bool(looks_like_placeholder(text))
 
 
 def _cases(pattern: str) -> list[dict[str, Any]]:

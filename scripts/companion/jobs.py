@@ -74,6 +74,14 @@ class Blocked(NamedTuple):
     summary: str
 
 
+class Followup(NamedTuple):
+    """A second message of ours in the same turn: opencode lost a command, and is asked to go on without it."""
+
+    message_id: str
+    part_id: str
+    text: str
+
+
 class Job(NamedTuple):
     """One row of the store. Times are ms since the epoch.
 
@@ -115,6 +123,7 @@ class Job(NamedTuple):
     files: tuple[str, ...] = ()
     recovered: bool = False
     resends: int = 0
+    followup: Followup | None = None
     cancel_requested_at: int | None = None
     ending: Ending | None = None
     delivered_via: str | None = None
@@ -147,7 +156,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
 
 def column_value(value: Any) -> Any:
     """What a job field looks like in its column: structured values as JSON, the rest as it is."""
-    if isinstance(value, (Limits, Tokens, Activity, Blocked, Ending)):
+    if isinstance(value, (Limits, Tokens, Activity, Blocked, Ending, Followup)):
         return json.dumps(value._asdict())
     if isinstance(value, tuple):
         return json.dumps(list(value))
@@ -162,6 +171,7 @@ _STRUCTURED: dict[str, Any] = {
     "activity": lambda raw: Activity(**raw),
     "blocked": lambda raw: Blocked(**raw),
     "ending": lambda raw: Ending(Status(raw["status"]), raw["reason"], raw["message"]),
+    "followup": lambda raw: Followup(**raw),
     "progress": tuple,
     "files": tuple,
 }

@@ -23,6 +23,8 @@ START_LIMIT_MS = 30_000
 SETTLE_MS = 1_500
 # A stream without finish reason makes opencode ask the model again without end; real turns never finish so thrice.
 UNKNOWN_FINISH_LIMIT = 3
+# In `relay`, an ask that the user has not answered by then is turned down, so that the job can go on.
+RELAY_LIMIT_MS = 10 * 60_000
 # A run is sent again after a crash at most this often, and only if it was seen alive recently.
 RESEND_LIMIT = 2
 RESEND_WINDOW_MS = 15 * 60_000
@@ -56,6 +58,18 @@ class Resend:
 
 
 @dataclass(frozen=True)
+class Reap:
+    """A command's shell is gone, and what it left behind holds its output open: end that, and opencode goes on."""
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """opencode waits for a command that is gone: abort the run, and ask once to go on. `note` tells the model why."""
+
+    note: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """Answer this ask on the user's behalf."""
 
@@ -70,7 +84,7 @@ class Block:
     ask: Ask
 
 
-Verdict = Continue | End | Stop | Resend | Answer | Block
+Verdict = Continue | End | Stop | Resend | Reap | Nudge | Answer | Block
 
 
 def judge(job: Job, seen: Observation, now: int) -> Verdict:
@@ -131,6 +145,8 @@ def _asked(job: Job, seen: Observation, now: int) -> Verdict | None:
     """An ask waits for ever and looks like work: answer it by policy, or say what the job is blocked on."""
     for ask in seen.asks:
         reply = reply_to(job, ask)
+        if reply is None and now - ask.seen_at > RELAY_LIMIT_MS:
+            reply = Reply("reject", f"Nobody answered within {RELAY_LIMIT_MS // 60_000} minutes. Go on without it.")
         if reply is not None:
             return Answer(ask, reply)
     return Block(seen.asks[0]) if seen.asks else None
@@ -169,6 +185,14 @@ def _retrying_too_long(job: Job, seen: Observation, now: int) -> Verdict | None:
     known = classify(Failure("APIError", seen.state.message))
     limit = _by_our_limit("opencode retried for longer than", job.limits.request_timeout, "OPENCODE_REQUEST_TIMEOUT_MS")
     return Stop(Ending(Status.FAILED, known.reason, f"{known.message} {limit}"))
+
+
+def _sent_again(job: Job, seen: Observation, now: int) -> Verdict | None:
+    """Between sending a message again and the first sign of its run, the last step is still the one that was lost."""
+    last = _last(seen)
+    if last is None or last.created_at >= seen.sent_at or seen.state.kind != "idle":
+        return None
+    return Continue(Phase.RECOVERING) if now - seen.sent_at <= START_LIMIT_MS else None
 
 
 def _ended(job: Job, seen: Observation, now: int) -> Verdict | None:
@@ -210,11 +234,19 @@ def _orphaned(job: Job, seen: Observation, now: int) -> Verdict | None:
 
 
 def _tool_stuck(job: Job, seen: Observation, now: int) -> Verdict | None:
-    if seen.processless_polls < job.limits.stuck_polls or seen.live_children:
+    """A command's shell is gone but opencode still waits: for those who hold its output, or for nothing at all."""
+    if seen.processless_polls < job.limits.stuck_polls:
         return None
+    if seen.holders:
+        return Reap()
     running = next((tool for step in seen.steps for tool in step.tools if tool.running), None)
     what = f" ({running.detail})" if running and running.detail else ""
-    message = f"A command's process is gone but opencode still waits for it{what}."
+    if job.followup is None:
+        return Nudge(
+            f"The process of your last command{what} was killed from outside, and its result is lost. "
+            "Go on with the task; do not run it again in the same way."
+        )
+    message = f"A command's process is gone but opencode still waits for it{what}, for the second time."
     return _stop(seen, Ending(Status.FAILED, "tool_stuck", message))
 
 
@@ -234,6 +266,7 @@ _RULES: tuple[Callable[[Job, Observation, int], Verdict | None], ...] = (
     _never_started,
     _unknown_finish_loop,
     _retrying_too_long,
+    _sent_again,
     _ended,
     _orphaned,
     _tool_stuck,

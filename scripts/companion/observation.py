@@ -30,6 +30,7 @@ class ToolCall:
     detail: str
     running: bool
     started_at: int | None = None
+    ended_at: int | None = None
     rejected: bool = False
     command: str = ""
     wrote: str = ""
@@ -54,7 +55,8 @@ class Step:
 class Ask:
     """Something opencode waits for: a permission, or an answer to a question.
 
-    `session` is the session that asked, which may be a subagent's; `permission` is the permission's name.
+    `session` is the session that asked, which may be a subagent's; `permission` is the permission's name. `seen_at` is
+    when it was first seen.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Ask:
     kind: str
     permission: str
     summary: str
+    seen_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,10 @@ IDLE = SessionState()
 class Observation:
     """Everything known of a job's turn at one moment.
 
-    `idle_since` and `retrying_since` say how long the state holds; `server_started_at` is None where the server is not
-    ours. `live_children` is None where the platform does not let one look. `processless_polls` counts the reconciles
-    in a row at which a command ran without a process. `superseded`: another turn of the session has begun after ours.
+    `idle_since` and `retrying_since` say how long the state holds. `live_children` is None where nobody can look: a
+    server that is not ours, or a platform that hides them. `processless_polls` counts the reconciles in a row at which
+    a command counted as running while its shell was gone; `holders` are the processes that it left behind.
+    `superseded`: another turn of the session has begun after ours.
     """
 
     reachable: bool
@@ -100,3 +104,4 @@ class Observation:
     activity: Activity | None = None
     live_children: int | None = None
     processless_polls: int = 0
+    holders: int = 0

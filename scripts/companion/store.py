@@ -46,7 +46,7 @@ MIGRATIONS: tuple[str, ...] = (
         activity TEXT, progress TEXT, tokens TEXT, cost REAL NOT NULL DEFAULT 0,
         result TEXT, error_message TEXT, files TEXT,
         recovered INTEGER NOT NULL DEFAULT 0, resends INTEGER NOT NULL DEFAULT 0,
-        cancel_requested_at INTEGER, ending TEXT, delivered_via TEXT
+        followup TEXT, cancel_requested_at INTEGER, ending TEXT, delivered_via TEXT
     );
     CREATE INDEX jobs_by_workspace ON jobs (workspace, created_at);
     CREATE INDEX jobs_by_session ON jobs (claude_session, created_at);

@@ -8,7 +8,7 @@ ServerError                 the server answered, but not as hoped
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,7 +68,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class TurnRecord:
-    """A turn as the server has stored it. `members`: ids of the messages that the turn's steps answer to."""
+    """A turn as the server has stored it. `user_message`: the newest of our messages has arrived; `members`: ids of the
+    messages that the turn's steps answer to.
+    """
 
     user_message: bool
     superseded: bool
@@ -193,8 +195,8 @@ class Adapter(Protocol):
     async def states(self) -> Mapping[str, SessionState]:
         """Every session of the directory that is not idle."""
 
-    async def turn(self, session: str, message_id: str, newest: int | None = None) -> TurnRecord:
-        """The turn that `message_id` began; `newest` reads only that many of the session's messages."""
+    async def turn(self, session: str, ours: Sequence[str], newest: int | None = None) -> TurnRecord:
+        """The turn of our messages `ours`, oldest first; `newest` reads only that many of the session's messages."""
 
     async def asks(self) -> tuple[Ask, ...]:
         """What the directory's sessions wait for. May fail as a whole; the events are the better source."""

@@ -10,7 +10,7 @@ import json
 import random
 import string
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -154,6 +154,7 @@ class _Part(_Shape):
                 detail=_detail(self.state.input),
                 running=self.state.status in ("pending", "running"),
                 started_at=self.state.time.start,
+                ended_at=self.state.time.end,
                 rejected=self.state.status == "error" and "rejected permission" in self.state.error,
                 command=str(self.state.input.get("command", "")),
                 wrote=str(self.state.input.get("filePath", "")) if self._wrote else "",
@@ -350,19 +351,19 @@ class OpenCodeV1:
         answer = await self._get("/session/status")
         return {session: _read(_Status, status).ours() for session, status in answer.items()}
 
-    async def turn(self, session: str, message_id: str, newest: int | None = None) -> TurnRecord:
+    async def turn(self, session: str, ours: Sequence[str], newest: int | None = None) -> TurnRecord:
         """See Adapter.
 
         After a compaction opencode goes on under a user message of its own; its steps still belong to our turn.
         """
         answer = await self._get(f"/session/{session}/message", {"limit": newest} if newest else {})
         messages = [_read(_MessageWithParts, message) for message in answer]
-        members = {message_id}
-        found = superseded = False
+        members = set(ours)
+        begun = superseded = False
         for message in messages:
-            if message.info.id == message_id:
-                found = True
-            elif found and message.info.role == "user":
+            if message.info.id in ours:
+                begun = True
+            elif begun and message.info.role == "user":
                 if message.made_by_opencode and not superseded:
                     members.add(message.info.id)
                 else:
@@ -372,7 +373,8 @@ class OpenCodeV1:
             for message in messages
             if message.info.role == "assistant" and message.info.parentID in members
         )
-        return TurnRecord(found or bool(steps), superseded, steps, frozenset(members))
+        arrived = any(message.info.id == ours[-1] or message.info.parentID == ours[-1] for message in messages)
+        return TurnRecord(arrived, superseded, steps, frozenset(members))
 
     async def asks(self) -> tuple[Ask, ...]:
         """See Adapter."""

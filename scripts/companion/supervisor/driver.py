@@ -7,11 +7,12 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from companion.failures import classify, one_line
-from companion.jobs import Activity, Blocked, Ending, Job, now_ms
-from companion.judge import Answer, Block, Continue, End, Resend, Stop, Verdict, judge, produced
-from companion.observation import IDLE, Ask, Failure, Observation, SessionState
+from companion.jobs import Activity, Blocked, Ending, Followup, Job, now_ms
+from companion.judge import Answer, Block, Continue, End, Nudge, Reap, Resend, Stop, Verdict, judge, produced
+from companion.observation import IDLE, Ask, Failure, Observation, SessionState, ToolCall
 from companion.opencode.adapter import (
     Adapter,
     Asked,
@@ -32,6 +33,7 @@ from companion.policy import session_rules
 from companion.safety import safety_header
 from companion.states import Phase, Status
 from companion.store import Store
+from companion.supervisor.children import Child, ProcessWatch
 from companion.supervisor.events import EventHub
 from companion.supervisor.server import Server, ServerTrouble
 from companion.supervisor.turnlog import TurnLog, activity_of
@@ -40,33 +42,39 @@ from companion.supervisor.turnlog import TurnLog, activity_of
 PROGRESS_EVERY_MS = 1_000
 # A living job says so at least this often; after a crash only a job seen alive recently is resumed.
 ALIVE_EVERY_MS = 60_000
-ABORT_LIMIT_S = 5.0
+ABORT_LIMIT_S = 3.0
+REAP_GRACE_S = 1.0
 STREAM_LIMIT_S = 5.0
 # How soon a decision that waits for the clock (settling, a limit) is looked at again.
 RECHECK_MS = 250
 RECONCILE_MESSAGES = 4
+BEGIN_TRIES = 3
 PROGRESS_LINES = 8
 
 
 class JobDriver:
     """One job's task in the supervisor. What must survive is in the store; what is here is rebuilt from the server."""
 
-    def __init__(self, job: Job, store: Store, server: Server, hub: EventHub) -> None:
+    def __init__(self, job: Job, store: Store, server: Server, hub: EventHub, watch: ProcessWatch) -> None:
         self.job = job
         self._store = store
         self._server = server
         self._hub = hub
+        self._watch = watch
         self._wake = asyncio.Event()
-        self._log = TurnLog(job.message_id or "")
+        self._log = TurnLog()
         self._state: SessionState = IDLE
         self._idle_since: int | None = None
         self._retrying_since: int | None = None
-        self._sent_at = now_ms()
+        self._sent_at = job.started_at or job.created_at
         self._moved_at = now_ms()
         self._activity: Activity | None = job.activity
         self._progress = list(job.progress)
         self._asks: dict[str, Ask] = {}
         self._failure: Failure | None = None
+        self._live_children: int | None = None
+        self._processless_polls = 0
+        self._holders: tuple[Child, ...] = ()
         self._stale = True
         self._reconciled_at = 0
         self._unwritten = False
@@ -93,14 +101,17 @@ class JobDriver:
         """Take in what the server says of this job's session, or of a subagent's."""
         self._moved_at = now_ms()
         if isinstance(event, Asked):
-            self._asks[event.ask.id] = event.ask
+            self._take_asks([*self._asks.values(), event.ask])
             self.poke()
         elif isinstance(event, AskSettled):
             self._asks.pop(event.ask_id, None)
+            self._watch.answered(self.job.id)
             self.poke()
         elif isinstance(event, PartSeen):
             if event.step_id in self._log.members:
                 return  # our own prompt coming back
+            if isinstance(event.part, ToolCall):
+                self._watch.saw(self.job.id, event.part_id, event.part)
             # Of a subagent only the tools are told: its texts are not part of the answer.
             tells = self._log.part(event.step_id, event.part_id, event.part) if own else not isinstance(event.part, str)
             if tells:
@@ -130,18 +141,31 @@ class JobDriver:
     async def run(self) -> None:
         """Drive the job until it has ended."""
         try:
-            adapter = await self._begin()
+            adapter = await self._begin_anyhow()
             while adapter is not None:
-                verdict = await self._look(adapter)
-                adapter = await self._act(verdict, adapter)
+                try:
+                    verdict = await self._look(adapter)
+                    adapter = await self._act(verdict, adapter)
+                except ServerUnreachable:
+                    self._missed()  # the next look tells whether the server is gone
         except ServerTrouble as trouble:
             self._finish(Ending(Status.FAILED, trouble.reason, one_line(str(trouble), 800)), self._partial())
         except ServerError as error:
             known = classify(Failure("ServerError", str(error)))
             self._finish(Ending(Status.FAILED, known.reason, known.message), self._partial())
         finally:
+            self._watch.forget(self.job.id)
             if self.job.opencode_session:
                 self._hub.forget(self.job.opencode_session)
+
+    async def _begin_anyhow(self) -> Adapter | None:
+        """Begin, also if the server dies meanwhile: then with the next one."""
+        for _ in range(BEGIN_TRIES - 1):
+            try:
+                return await self._begin()
+            except ServerUnreachable:
+                await self._server.drop()
+        return await self._begin()
 
     async def _begin(self) -> Adapter | None:
         """Hand the job to opencode, or find its turn again. None if it has ended meanwhile."""
@@ -155,17 +179,23 @@ class JobDriver:
         await self._hub.wait_connected(STREAM_LIMIT_S)
         if self.job.opencode_session is None and not await self._prepare(adapter):
             return None
-        assert self.job.opencode_session and self.job.message_id
-        self._log = TurnLog(self.job.message_id)
+        assert self.job.opencode_session
+        self._log = TurnLog(self._ours())
         self._hub.listen(self.job.opencode_session, self)
         if recovered:
             for child in await adapter.children(self.job.opencode_session):
                 self._hub.adopt(child, self.job.opencode_session)
-            self._log.take(await adapter.turn(self.job.opencode_session, self.job.message_id))
-            self._set_states(await adapter.states())
-        if not self._log.steps():
+            await self._reconcile(adapter)
+        if self.job.followup is not None and not self._log.user_message:
+            await self._follow_up(adapter)
+        elif not self._log.steps():
             await self._send(adapter)
         return adapter
+
+    def _ours(self) -> tuple[str, ...]:
+        """The ids of our messages in the turn, oldest first."""
+        assert self.job.message_id
+        return (self.job.message_id, self.job.followup.message_id) if self.job.followup else (self.job.message_id,)
 
     async def _prepare(self, adapter: Adapter) -> bool:
         """Choose agent and model, make or reopen the session, and write down the ids before anything is sent."""
@@ -203,11 +233,12 @@ class JobDriver:
         assert job.opencode_session and job.message_id and job.part_id and job.agent
         self._sent_at = self._moved_at = now_ms()
         self._idle_since = self._failure = None
+        newest = job.followup or Followup(job.message_id, job.part_id, job.prompt)
         turn = Turn(
             session=job.opencode_session,
-            message_id=job.message_id,
-            part_id=job.part_id,
-            text=job.prompt,
+            message_id=newest.message_id,
+            part_id=newest.part_id,
+            text=newest.text,
             system=safety_header(),
             agent=job.agent,
             model=job.model,
@@ -246,9 +277,16 @@ class JobDriver:
             self._finish(verdict.ending, verdict.text)
             return None
         if isinstance(verdict, Stop):
-            await self._abort(verdict.ending, adapter)
+            await self._stop(verdict.ending, adapter)
         elif isinstance(verdict, Resend):
             return await self._resume()
+        elif isinstance(verdict, Reap):
+            await asyncio.to_thread(self._watch.end, self._holders, REAP_GRACE_S)
+            self._processless_polls = 0
+        elif isinstance(verdict, Nudge):
+            self._store.update(self.job.id, followup=Followup(new_message_id(), new_part_id(), verdict.note))
+            self._refresh()
+            await self._follow_up(adapter)
         elif isinstance(verdict, Answer):
             await self._reply(adapter, verdict.ask, verdict.reply.reply, verdict.reply.message)
         elif isinstance(verdict, Block):
@@ -268,17 +306,18 @@ class JobDriver:
         try:
             self._set_states(await adapter.states())
             await self._list_asks(adapter)
+            self._look_at_processes()
             return True
         except ServerUnreachable:
             return self._missed()
 
     async def _read_turn(self, adapter: Adapter, whole: bool) -> bool:
         """Read the turn from the server's record. False if the server is gone."""
-        assert self.job.opencode_session and self.job.message_id
+        assert self.job.opencode_session
         before = self._log.steps()
         newest = None if whole else RECONCILE_MESSAGES
         try:
-            self._log.take(await adapter.turn(self.job.opencode_session, self.job.message_id, newest))
+            self._log.take(await adapter.turn(self.job.opencode_session, self._ours(), newest))
         except ServerUnreachable:
             return self._missed()
         if self._log.steps() != before:
@@ -303,7 +342,24 @@ class JobDriver:
             if ask.session not in family:
                 await self._hub.resolve(ask.session, adapter)
         family = self._hub.family(self.job.opencode_session)
-        self._asks = {ask.id: ask for ask in asks if ask.session in family}
+        self._take_asks([ask for ask in asks if ask.session in family])
+
+    def _take_asks(self, asks: Iterable[Ask]) -> None:
+        """These are pending; each keeps the time at which it was first seen."""
+        known, now = self._asks, now_ms()
+        self._asks = {ask.id: known.get(ask.id) or replace(ask, seen_at=now) for ask in asks}
+
+    def _look_at_processes(self) -> None:
+        """A live child resets the idle clock; a running command without its shell counts towards being stuck."""
+        for part_id, tool in self._log.tools():
+            self._watch.saw(self.job.id, part_id, tool)
+        sight = self._watch.look(self.job.id, self._server.pid) if self._server.pid is not None else None
+        self._live_children = sight.live if sight else None
+        self._holders = sight.holders if sight else ()
+        stuck = sight is not None and sight.shell_gone and not self._asks
+        self._processless_polls = self._processless_polls + 1 if stuck else 0
+        if self._live_children and not stuck:
+            self._moved_at = now_ms()
 
     def _set_states(self, states: object) -> None:
         assert isinstance(states, dict) and self.job.opencode_session
@@ -337,6 +393,9 @@ class JobDriver:
             failure=self._failure,
             moved_at=self._moved_at,
             activity=self._activity,
+            live_children=self._live_children,
+            processless_polls=self._processless_polls,
+            holders=len(self._holders),
         )
 
     def _waits_for_clock(self) -> bool:
@@ -345,10 +404,17 @@ class JobDriver:
 
     # Acting
 
-    async def _abort(self, ending: Ending, adapter: Adapter) -> None:
-        assert self.job.opencode_session
+    async def _stop(self, ending: Ending, adapter: Adapter) -> None:
+        """End the run, and then what it left behind. The intention is on disk first."""
         if self.job.ending is None:
             self._store.update(self.job.id, ending=ending, phase=Phase.CANCELLING.value)
+        await self._abort(adapter)
+        if self._server.pid is not None:
+            leftovers = self._watch.leftovers(self.job.id, self._server.pid)
+            await asyncio.to_thread(self._watch.end, leftovers, REAP_GRACE_S)
+
+    async def _abort(self, adapter: Adapter) -> None:
+        assert self.job.opencode_session
         try:
             await adapter.abort(self.job.opencode_session)
             deadline = asyncio.get_running_loop().time() + ABORT_LIMIT_S
@@ -365,6 +431,14 @@ class JobDriver:
         # Whatever the server says by now, the run was given its time: the job ends as decided.
         self._set_state(IDLE)
         self.poke()
+
+    async def _follow_up(self, adapter: Adapter) -> None:
+        """Stop the run that hangs, and ask the model to go on."""
+        await self._abort(adapter)
+        self._asks.clear()
+        self._processless_polls = 0
+        self._log.members |= frozenset(self._ours())
+        await self._send(adapter)
 
     async def _resume(self) -> Adapter:
         """The run was lost: send the same message again, to the same server or a new one."""
@@ -383,6 +457,7 @@ class JobDriver:
     async def _reply(self, adapter: Adapter, ask: Ask, reply: str, message: str) -> None:
         self._asks.pop(ask.id, None)
         await adapter.answer(ask, reply, message)
+        self._watch.answered(self.job.id)
         self.poke()
 
     async def _wait_for_reply(self, adapter: Adapter, ask: Ask) -> None:

@@ -16,6 +16,7 @@ from companion.logs import log_path, rotate, workspace_key
 from companion.settings import Settings
 from companion.states import Status
 from companion.store import Store
+from companion.supervisor.children import ProcessWatch
 from companion.supervisor.driver import JobDriver
 from companion.supervisor.events import EventHub
 from companion.supervisor.server import Server
@@ -37,6 +38,7 @@ class Supervisor:
         self._key = workspace_key(data_dir, workspace, server_url)
         self._idle_exit_s = settings.number("OPENCODE_SERVER_IDLE_EXIT_MS") / 1000
         self._hub = EventHub()
+        self._watch = ProcessWatch(self._key)
         request_timeout_s = settings.limits.request_timeout / 1000
         self._server = Server(self._store, data_dir, workspace, server_url, self._key, request_timeout_s)
         self._server.on_new = self._hub.follow
@@ -81,7 +83,7 @@ class Supervisor:
             if job.id in self._drivers:
                 self._drivers[job.id].poke()
                 continue
-            driver = JobDriver(job, self._store, self._server, self._hub)
+            driver = JobDriver(job, self._store, self._server, self._hub, self._watch)
             self._drivers[job.id] = driver
             task = asyncio.create_task(driver.run(), name=job.id)
             self._tasks[job.id] = task

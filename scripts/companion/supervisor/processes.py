@@ -27,6 +27,17 @@ def is_alive(pid: int, started: float) -> bool:
     return now is not None and abs(now - started) < 0.5
 
 
+def began_at_ms(process: psutil.Process) -> int:
+    """When a process began, ms since the epoch on the clock that `time.time` shows.
+
+    Linux tells it in ticks since boot, and psutil adds a boot time that is rounded to whole seconds.
+    """
+    began = process.create_time()
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        began += time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - psutil.boot_time()
+    return round(began * 1000)
+
+
 def marked(prefix: str) -> list[psutil.Process]:
     """Every process whose marker begins with `prefix`: also those that left their group or lost their parent."""
     found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from companion.jobs import Activity, Tokens
@@ -13,8 +13,8 @@ from companion.opencode.adapter import Files, Part, TurnRecord
 class TurnLog:
     """The steps of one turn, by what was seen last of each."""
 
-    def __init__(self, message_id: str) -> None:
-        self.members = frozenset({message_id})
+    def __init__(self, ours: Iterable[str] = ()) -> None:
+        self.members = frozenset(ours)
         self.user_message = False
         self.superseded = False
         self._heads: dict[str, Step] = {}
@@ -31,7 +31,6 @@ class TurnLog:
 
     def head(self, head: Step) -> None:
         """A step began or changed."""
-        self.user_message = True
         self._heads[head.id] = head
 
     def part(self, step_id: str, part_id: str, part: Part) -> bool:
@@ -52,6 +51,13 @@ class TurnLog:
         """The steps, oldest first, with their text and tool calls."""
         ordered = sorted(self._heads.values(), key=lambda head: (head.created_at, head.id))
         return tuple(_with_parts(head, self._parts.get(head.id, {}).values()) for head in ordered)
+
+    def tools(self) -> Iterator[tuple[str, ToolCall]]:
+        """Every tool call with its part's id."""
+        for parts in self._parts.values():
+            for part_id, part in parts.items():
+                if isinstance(part, ToolCall):
+                    yield part_id, part
 
     def files(self) -> tuple[str, ...]:
         """Paths of the files that the turn changed, as far as opencode tells."""
