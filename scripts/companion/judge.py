@@ -235,7 +235,7 @@ def _orphaned(job: Job, seen: Observation, now: int) -> Verdict | None:
 
 def _tool_stuck(job: Job, seen: Observation, now: int) -> Verdict | None:
     """A command's shell is gone but opencode still waits: for those who hold its output, or for nothing at all."""
-    if seen.processless_polls < job.limits.stuck_polls:
+    if seen.state.kind != "busy" or seen.processless_polls < job.limits.stuck_polls:
         return None
     if seen.holders:
         return Reap()

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from companion.datadir import ensure_private_dir
@@ -36,6 +35,10 @@ _TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
 
 class ConfigError(CompanionError):
     """A config file cannot be read, or not be written without harm to it."""
+
+
+class _Odd(ValueError):
+    """JSON that opencode reads but that cannot be changed without loss."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,23 @@ def action(permission: Any, name: str, pattern: str) -> str | None:
     """What a `permission` value says about a request: the last matching rule's action, None if no rule matches."""
     found: str | None = None
     for key, value in _entries(permission):
-        if not fnmatchcase(name, key):
+        if not _matches(name, key):
             continue
         for glob, said in _patterns(value):
-            if fnmatchcase(pattern, glob):
+            if _matches(pattern, glob):
                 found = said
+    return found
+
+
+def actions(permission: Any, name: str) -> set[str]:
+    """Every action that some request for one permission may meet. Rules that later ones hide may be counted, too."""
+    found: set[str] = set()
+    for key, value in _entries(permission):
+        if _matches(name, key):
+            for glob, said in _patterns(value):
+                if glob == "*":
+                    found.clear()  # it hides what stands before
+                found.add(str(said))
     return found
 
 
@@ -114,7 +129,10 @@ def allow_headless(env: Mapping[str, str]) -> Written:
     found = files(env)
     if not found:
         return _create(os.path.join(folder(env), NEW_NAME))
-    holders = [path for path in found if "permission" in read(path)]
+    try:
+        holders = [path for path in found if "permission" in read(path)]
+    except ConfigError as error:
+        raise ConfigError(f"{error} Nothing was written; it needs {BY_HAND}.") from error
     if len(holders) > 1:
         raise ConfigError(f"Both {' and '.join(holders)} set permissions; put into the last one by hand: {BY_HAND}.")
     return _change((holders or found)[-1])
@@ -123,18 +141,22 @@ def allow_headless(env: Mapping[str, str]) -> Written:
 # The rules
 
 
+def _matches(name: str, glob: str) -> bool:
+    """opencode's globs know `*` and `?` only."""
+    expression = re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(expression, name, re.DOTALL) is not None
+
+
 def _allow(permission: dict[str, Any], name: str) -> None:
     """Let one permission no longer ask, where no deny of a wider key is in the way."""
     keys = list(permission)
     place = keys.index(name) if name in permission else len(keys)
-    wider = [key for key in keys if key != name and fnmatchcase(name, key)]
-    before = [key for key in wider if keys.index(key) < place]
-    after = [key for key in wider if keys.index(key) > place]
-    denied_before = any(_denies(permission[key]) for key in before)
-    if any(_denies(permission[key]) for key in after) or (name not in permission and denied_before):
+    before = actions({key: permission[key] for key in keys[:place]}, name)
+    after = actions({key: permission[key] for key in keys[place + 1 :]}, name)
+    if DENY in after or (name not in permission and DENY in before):
         return
-    value = _allowing(permission.get(name, ALLOW), floor=not denied_before)
-    if any(said == ASK for key in after for _, said in _patterns(permission[key])):
+    value = _allowing(permission.get(name, ALLOW), floor=DENY not in before)
+    if ASK in after:
         permission.pop(name, None)  # else the wider key, which comes later, would still ask
     permission[name] = value
 
@@ -153,10 +175,6 @@ def _allowing(value: Any, floor: bool) -> Any:
     late = [(glob, ALLOW) for glob, said in entries[first_deny:] if said == ASK]
     early = [(glob, ALLOW if said == ASK else said) for glob, said in entries[:first_deny]]
     return dict([*early, *late, *(entry for entry in entries[first_deny:] if entry[1] != ASK)])
-
-
-def _denies(value: Any) -> bool:
-    return any(said == DENY for _, said in _patterns(value))
 
 
 def _entries(permission: Any) -> list[tuple[str, Any]]:
@@ -197,14 +215,15 @@ def _change(path: str) -> Written:
         members = _members(text)
         names = [name for name, _, _ in members]
         if names.count("permission") > 1:
-            raise ValueError("`permission` appears twice")
+            raise _Odd("`permission` appears twice in it")
         span = next(((start, end) for name, start, end in members if name == "permission"), None)
         permission = json.loads(text[slice(*span)], object_pairs_hook=_unique) if span else None
-    except (ValueError, RecursionError) as error:
-        why = "it is no plain JSON (comments?)" if path.endswith("c") or "//" in text else f"{error}"
-        raise _by_hand(path, why) from None
-    if permission is not None and not isinstance(permission, (dict, str)):
-        raise _by_hand(path, "its `permission` is neither a word nor an object")
+    except _Odd as error:
+        raise _by_hand(path, str(error)) from None
+    except (ValueError, RecursionError):
+        raise _by_hand(path, "it holds comments or trailing commas, which would be lost") from None
+    if permission not in (None, ALLOW, ASK, DENY) and not isinstance(permission, dict):
+        raise _by_hand(path, "its `permission` is neither allow, ask or deny nor an object")
     new = headless(permission)
     if new is permission:
         return Written()
@@ -286,7 +305,7 @@ def _no_constant(name: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a key of its `permission` appears twice")
+        raise _Odd("a key of its `permission` appears twice")
     return value
 
 

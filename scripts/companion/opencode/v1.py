@@ -432,6 +432,8 @@ class OpenCodeV1:
             ) from error
         except httpx.HTTPError as error:
             raise ServerUnreachable(f"{method} {path}: {type(error).__name__}") from error
+        except RuntimeError as error:  # httpx's way to say that `close` was called: the server was given up
+            raise ServerUnreachable(f"{method} {path}: {error}") from error
         if response.status_code == 401:
             raise ServerDenied("the server refused the user name or password")
         if response.status_code == 404 and gone_is_fine:

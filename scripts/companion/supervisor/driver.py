@@ -144,10 +144,9 @@ class JobDriver:
             adapter = await self._begin_anyhow()
             while adapter is not None:
                 try:
-                    verdict = await self._look(adapter)
-                    adapter = await self._act(verdict, adapter)
+                    adapter = await self._act(await self._look(adapter), adapter)
                 except ServerUnreachable:
-                    self._missed()  # the next look tells whether the server is gone
+                    self._stale = True  # the next look tells whether the server is gone
         except ServerTrouble as trouble:
             self._finish(Ending(Status.FAILED, trouble.reason, one_line(str(trouble), 800)), self._partial())
         except ServerError as error:
@@ -164,7 +163,7 @@ class JobDriver:
             try:
                 return await self._begin()
             except ServerUnreachable:
-                await self._server.drop()
+                await asyncio.sleep(RECHECK_MS / 1000)
         return await self._begin()
 
     async def _begin(self) -> Adapter | None:
@@ -233,6 +232,7 @@ class JobDriver:
         assert job.opencode_session and job.message_id and job.part_id and job.agent
         self._sent_at = self._moved_at = now_ms()
         self._idle_since = self._failure = None
+        self._processless_polls, self._holders = 0, ()
         newest = job.followup or Followup(job.message_id, job.part_id, job.prompt)
         turn = Turn(
             session=job.opencode_session,
@@ -262,7 +262,7 @@ class JobDriver:
         self._wake.clear()
         self._refresh()
         reconcile = self._stale or now_ms() >= self._reconciled_at + self.job.limits.poll
-        reachable = await self._reconcile(adapter) if reconcile else self._server.alive()
+        reachable = await self._reconcile(adapter) if reconcile else self._server.serves(adapter)
         verdict = judge(self.job, self._observe(reachable), now_ms())
         if isinstance(verdict, End) and reachable and self._log.user_message:
             # What ends a job is read from the server's own record, not pieced together from events.
@@ -271,6 +271,8 @@ class JobDriver:
         return verdict
 
     async def _act(self, verdict: Verdict, adapter: Adapter) -> Adapter | None:
+        if not isinstance(verdict, Continue | Block):
+            print(f"{now_ms()} {self.job.id} {_in_the_log(verdict)}", flush=True)
         if isinstance(verdict, End):
             if self._server.alive():
                 await self._add_up(adapter)
@@ -309,7 +311,7 @@ class JobDriver:
             self._look_at_processes()
             return True
         except ServerUnreachable:
-            return self._missed()
+            return self._missed(adapter)
 
     async def _read_turn(self, adapter: Adapter, whole: bool) -> bool:
         """Read the turn from the server's record. False if the server is gone."""
@@ -319,15 +321,15 @@ class JobDriver:
         try:
             self._log.take(await adapter.turn(self.job.opencode_session, self._ours(), newest))
         except ServerUnreachable:
-            return self._missed()
+            return self._missed(adapter)
         if self._log.steps() != before:
             self._moved_at = now_ms()
         return True
 
-    def _missed(self) -> bool:
-        """The server did not answer: look again later, unless its process is gone."""
+    def _missed(self, adapter: Adapter) -> bool:
+        """The server did not answer: look again later, unless it is gone or another one has taken its place."""
         self._stale = True
-        return self._server.managed and self._server.alive()
+        return self._server.managed and self._server.serves(adapter)
 
     async def _list_asks(self, adapter: Adapter) -> None:
         assert self.job.opencode_session
@@ -351,7 +353,7 @@ class JobDriver:
 
     def _look_at_processes(self) -> None:
         """A live child resets the idle clock; a running command without its shell counts towards being stuck."""
-        for part_id, tool in self._log.tools():
+        for part_id, tool in self._log.tools(self._sent_at):
             self._watch.saw(self.job.id, part_id, tool)
         sight = self._watch.look(self.job.id, self._server.pid) if self._server.pid is not None else None
         self._live_children = sight.live if sight else None
@@ -436,7 +438,6 @@ class JobDriver:
         """Stop the run that hangs, and ask the model to go on."""
         await self._abort(adapter)
         self._asks.clear()
-        self._processless_polls = 0
         self._log.members |= frozenset(self._ours())
         await self._send(adapter)
 
@@ -446,8 +447,6 @@ class JobDriver:
             self.job.id, resends=self.job.resends + 1, recovered=True, phase=Phase.RECOVERING.value, alive_at=now_ms()
         )
         self._refresh()
-        if not self._server.alive():
-            await self._server.drop()
         adapter = await self._server.adapter()
         await self._hub.wait_connected(STREAM_LIMIT_S)
         self._asks.clear()
@@ -543,6 +542,14 @@ class JobDriver:
             files=_relative(self._log.files(), self.job.workspace),
         )
         self._refresh()
+
+
+def _in_the_log(verdict: Verdict) -> str:
+    """A verdict without the words of users and models."""
+    name = type(verdict).__name__
+    if isinstance(verdict, End | Stop):
+        return f"{name} {verdict.ending.status.value} {verdict.ending.reason}"
+    return f"{name} {verdict.ask.permission} {verdict.reply.reply}" if isinstance(verdict, Answer) else name
 
 
 def _unknown(job: Job, catalog: Catalog) -> Ending | None:

@@ -83,6 +83,10 @@ class Server:
             return False
         return self.pid is not None and processes.is_alive(self.pid, self._create_time)
 
+    def serves(self, adapter: Adapter) -> bool:
+        """Whether this adapter's server is still the one in use, and alive."""
+        return self._adapter is adapter and self.alive()
+
     async def adapter(self) -> Adapter:
         """The server's adapter; finds or starts the server if there is none. Raises ServerTrouble."""
         async with self._starting:

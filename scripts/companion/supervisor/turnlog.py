@@ -52,12 +52,18 @@ class TurnLog:
         ordered = sorted(self._heads.values(), key=lambda head: (head.created_at, head.id))
         return tuple(_with_parts(head, self._parts.get(head.id, {}).values()) for head in ordered)
 
-    def tools(self) -> Iterator[tuple[str, ToolCall]]:
-        """Every tool call with its part's id."""
-        for parts in self._parts.values():
+    def tools(self, sent_at: int) -> Iterator[tuple[str, ToolCall]]:
+        """Every tool call with its part's id.
+
+        What a killed server leaves counts as running for ever in its record; only the newest step runs, and only if it
+        began since the message was sent (`sent_at`, ms).
+        """
+        newest = max(self._heads.values(), key=lambda head: (head.created_at, head.id), default=None)
+        for step_id, parts in self._parts.items():
+            runs = newest is not None and step_id == newest.id and newest.created_at >= sent_at
             for part_id, part in parts.items():
                 if isinstance(part, ToolCall):
-                    yield part_id, part
+                    yield part_id, replace(part, running=part.running and runs)
 
     def files(self) -> tuple[str, ...]:
         """Paths of the files that the turn changed, as far as opencode tells."""
