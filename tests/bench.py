@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 from jobfactory import add_ended
-from machine import ENTRY, Machine, echo, machine_in
+from machine import ENTRY, Machine, bash, echo, machine_in
 
 from companion.demo.scripted_model import ChatRequest, Wire
 from companion.opencode.adapter import StateChanged
@@ -29,6 +29,8 @@ from companion.opencode.v1 import OpenCodeV1
 from companion.store import Store
 
 ROUNDS = 15
+WAITING = 20
+WATCH_S = 20
 
 
 def main() -> int:
@@ -38,7 +40,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, machine_in(Path(folder)) as machine:
         machine.ok("task", "--", "warm up")
-        figures = {**dispatch_and_return(machine), **store_commands(machine)}
+        figures = {**dispatch_and_return(machine), **waiting_jobs(machine), **store_commands(machine)}
     if options.json:
         print(json.dumps(figures))
     else:
@@ -82,6 +84,36 @@ def dispatch_and_return(machine: Machine) -> dict[str, float]:
         "task --background: start to the model's first request": _ms(to_request),
         "model's last byte to exit of wait-and-result": _ms(from_byte),
         "opencode's idle event to exit of wait-and-result": _ms(from_idle),
+    }
+
+
+def waiting_jobs(machine: Machine) -> dict[str, float]:
+    """What the supervisor costs while WAITING jobs run a command that says nothing, with the default intervals."""
+    machine.play("wait", bash("sleep 300"))
+    ids = [machine.submit(f"wait {n}", OPENCODE_COMPLETION_POLL_MS="5000") for n in range(WAITING)]
+    for job_id in ids:
+        machine.until_tool_runs(job_id)
+    (supervisor,) = machine.supervisors()
+    supervisor.terminate()
+    supervisor.wait(10)
+    machine.ok("status")  # starts a fresh one, which has nothing to do but to wait
+    (supervisor,) = machine.until(machine.supervisors)
+    log = next((machine.data / "logs").glob("supervisor-*.log"))
+    time.sleep(5)
+    before = supervisor.cpu_times()
+    time.sleep(WATCH_S)
+    after = supervisor.cpu_times()
+    memory = supervisor.memory_info().rss
+    supervisor.terminate()
+    supervisor.wait(10)
+    requests = int(log.read_text().rsplit(" requests to the server", 1)[0].rsplit(" ", 1)[1])
+    seconds = after.user + after.system - before.user - before.system
+    for job_id in ids:
+        machine.ok("cancel", job_id)
+    return {
+        f"supervisor, {WAITING} jobs waiting: % of one core": 100 * seconds / WATCH_S,
+        f"supervisor, {WAITING} jobs waiting: MB resident": memory / 1e6,
+        f"supervisor, {WAITING} jobs waiting: requests a minute and job": requests * 60 / (WATCH_S + 5) / WAITING,
     }
 
 

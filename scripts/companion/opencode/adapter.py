@@ -172,7 +172,12 @@ Event = StateChanged | StepSeen | PartSeen | TextGrew | Asked | AskSettled | Ses
 
 
 class Adapter(Protocol):
-    """One opencode server, for one directory. Every call raises ServerError (or one of its kind) on failure."""
+    """One opencode server, for one directory. Every call raises ServerError (or one of its kind) on failure.
+
+    `requests` counts the requests made so far.
+    """
+
+    requests: int
 
     async def version(self) -> str:
         """The server's version; also proves that it answers and that the password is right."""

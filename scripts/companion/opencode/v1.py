@@ -253,7 +253,7 @@ class OpenCodeV1:
     """An OpenCode 1.x server, for one directory. Implements `companion.opencode.adapter.Adapter`."""
 
     def __init__(self, url: str, username: str, password: str, directory: str, request_timeout_s: float) -> None:
-        self._directory = directory
+        self.requests = 0
         self._request_timeout_s = request_timeout_s
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -424,6 +424,7 @@ class OpenCodeV1:
         return await self._request("POST", path, json=body, gone_is_fine=gone_is_fine)
 
     async def _request(self, method: str, path: str, gone_is_fine: bool = False, **options: Any) -> Any:
+        self.requests += 1
         try:
             response = await self._http.request(method, path, **options)
         except httpx.TimeoutException as error:

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from companion.failures import classify, one_line
@@ -64,6 +64,7 @@ class JobDriver:
         self._wake = asyncio.Event()
         self._log = TurnLog()
         self._state: SessionState = IDLE
+        self._state_told_at = 0
         self._idle_since: int | None = None
         self._retrying_since: int | None = None
         self._sent_at = job.started_at or job.created_at
@@ -71,6 +72,7 @@ class JobDriver:
         self._activity: Activity | None = job.activity
         self._progress = list(job.progress)
         self._asks: dict[str, Ask] = {}
+        self._asks_told_at = 0
         self._failure: Failure | None = None
         self._live_children: int | None = None
         self._processless_polls = 0
@@ -101,9 +103,11 @@ class JobDriver:
         """Take in what the server says of this job's session, or of a subagent's."""
         self._moved_at = now_ms()
         if isinstance(event, Asked):
+            self._asks_told_at = self._moved_at
             self._take_asks([*self._asks.values(), event.ask])
             self.poke()
         elif isinstance(event, AskSettled):
+            self._asks_told_at = self._moved_at
             self._asks.pop(event.ask_id, None)
             self._watch.answered(self.job.id)
             self.poke()
@@ -121,6 +125,7 @@ class JobDriver:
 
     def _own_event(self, event: Event) -> None:
         if isinstance(event, StateChanged):
+            self._state_told_at = self._moved_at
             if self._set_state(event.state):
                 self.poke()
         elif isinstance(event, TextGrew):
@@ -306,8 +311,11 @@ class JobDriver:
         if not await self._read_turn(adapter, whole):
             return False
         try:
-            self._set_states(await adapter.states())
-            await self._list_asks(adapter)
+            around = await self._server.surroundings(adapter)
+            if around.at > self._state_told_at:
+                self._set_states(around.states)
+            if around.asks is not None and around.at > self._asks_told_at:
+                await self._sort_asks(around.asks, adapter)
             self._look_at_processes()
             return True
         except ServerUnreachable:
@@ -331,14 +339,9 @@ class JobDriver:
         self._stale = True
         return self._server.managed and self._server.serves(adapter)
 
-    async def _list_asks(self, adapter: Adapter) -> None:
+    async def _sort_asks(self, asks: Iterable[Ask], adapter: Adapter) -> None:
+        """Pick those of this job's session and of its subagents'."""
         assert self.job.opencode_session
-        try:
-            asks = await adapter.asks()
-        except ServerUnreachable:
-            raise
-        except ServerError:
-            return  # the list fails as a whole on some asks; the event stream has them
         family = self._hub.family(self.job.opencode_session)
         for ask in asks:
             if ask.session not in family:
@@ -363,8 +366,8 @@ class JobDriver:
         if self._live_children and not stuck:
             self._moved_at = now_ms()
 
-    def _set_states(self, states: object) -> None:
-        assert isinstance(states, dict) and self.job.opencode_session
+    def _set_states(self, states: Mapping[str, SessionState]) -> None:
+        assert self.job.opencode_session
         self._set_state(states.get(self.job.opencode_session, IDLE))
 
     def _set_state(self, state: SessionState) -> bool:
@@ -455,6 +458,7 @@ class JobDriver:
 
     async def _reply(self, adapter: Adapter, ask: Ask, reply: str, message: str) -> None:
         self._asks.pop(ask.id, None)
+        self._asks_told_at = now_ms()
         await adapter.answer(ask, reply, message)
         self._watch.answered(self.job.id)
         self.poke()

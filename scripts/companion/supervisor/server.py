@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from companion.errors import CompanionError
 from companion.failures import classify, one_line
+from companion.jobs import now_ms
 from companion.logs import log_path, open_log, tail
-from companion.observation import Failure
+from companion.observation import Ask, Failure, SessionState
 from companion.opencode import binary
 from companion.opencode.adapter import Adapter, Catalog, ServerDenied, ServerError, ServerUnreachable
 from companion.opencode.v1 import OpenCodeV1
@@ -24,6 +27,8 @@ USERNAME = "opencode"
 BOOT_LIMIT_S = 60.0
 BOOT_TRIES = 4
 LISTENING = b"server listening on http"
+# Jobs that reconcile within this time share one answer about all sessions.
+SHARED_FOR_MS = 1_000
 # How long a server that the user named may be away before its jobs are given up.
 EXTERNAL_PATIENCE_S = 10.0
 # Claude Code's own variables would make a `claude` that a job runs believe it is part of this session.
@@ -40,6 +45,18 @@ _CLAUDE_VARIABLES = (
     "CLAUDE_PROJECT_DIR",
     "AI_AGENT",
 )
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The sessions that are not idle, and what is asked; `asks` is None where the server could not list them.
+
+    `at` is when the server was asked, ms since the epoch.
+    """
+
+    at: int
+    states: Mapping[str, SessionState]
+    asks: tuple[Ask, ...] | None
 
 
 class ServerTrouble(Exception):
@@ -65,6 +82,8 @@ class Server:
         self._adapter: Adapter | None = None
         self._catalog: Catalog | None = None
         self._starting = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._surroundings: Surroundings | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self.pid: int | None = None
         self._create_time = 0.0
@@ -101,8 +120,9 @@ class Server:
     async def drop(self) -> None:
         """Forget the connection, e.g. because the server is gone. The next use finds or starts one."""
         if self._adapter is not None:
+            print(f"{now_ms()} {self._adapter.requests} requests to the server", flush=True)
             await self._adapter.close()
-        self._adapter = self._catalog = None
+        self._adapter = self._catalog = self._surroundings = None
 
     async def catalog(self, fresh: bool = False) -> Catalog:
         """Agents and models, kept for the server's life unless `fresh`."""
@@ -110,6 +130,20 @@ class Server:
         if self._catalog is None or fresh:
             self._catalog = await adapter.catalog()
         return self._catalog
+
+    async def surroundings(self, adapter: Adapter) -> Surroundings:
+        """What the server says of all sessions at once; asked once for all jobs that reconcile within a moment."""
+        async with self._asking:
+            if self._surroundings is None or now_ms() - self._surroundings.at > SHARED_FOR_MS:
+                at, states = now_ms(), await adapter.states()
+                try:
+                    asks: tuple[Ask, ...] | None = await adapter.asks()
+                except ServerUnreachable:
+                    raise
+                except ServerError:
+                    asks = None  # the list fails as a whole on some asks; the event stream has them
+                self._surroundings = Surroundings(at, states, asks)
+            return self._surroundings
 
     async def stop(self) -> None:
         """End a managed server and all that its jobs left behind; takes up to some seconds."""
@@ -172,7 +206,6 @@ class Server:
         except CompanionError as error:
             raise ServerTrouble("opencode_missing", str(error)) from error
         path = log_path(self._data_dir, "server", self._key)
-        said = ""
         for attempt in range(BOOT_TRIES):
             password = secrets.token_urlsafe(24)
             marker = f"{self._key}.{secrets.token_hex(4)}"
@@ -199,10 +232,12 @@ class Server:
                 os.close(fd)
             if await self._listening(path, begins_at):
                 return await self._adopt(self._child, f"http://127.0.0.1:{port}", password, marker)
-            said = tail(path)[-600:]
+            trouble = _boot_trouble(tail(path)[-600:], path)
+            if trouble.reason == "config_unreadable":
+                break
             # Two first starts in one HOME race in opencode's own database: the loser ends, and starts the next time.
             await asyncio.sleep(0.3 * (attempt + 1))
-        raise _boot_trouble(said, path)
+        raise trouble
 
     async def _listening(self, path: str, begins_at: int) -> bool:
         """Wait for the line that says the server listens: what is asked before is never answered."""
@@ -276,12 +311,14 @@ def _environment(password: str, marker: str) -> dict[str, str]:
 
 
 def _boot_trouble(said: str, path: str) -> ServerTrouble:
+    config = re.search(r"[^\s'\"]+\.jsonc?\b", said)
+    if config is not None and re.search(r"JSONC|config", said, re.IGNORECASE):
+        # What opencode prints here repeats the file, keys and all: only the place of the mistake is shown.
+        place = re.search(r"\w+ at line \d+, column \d+", said)
+        what = f"{config[0]} ({place[0]})" if place else config[0]
+        return ServerTrouble("config_unreadable", f"opencode cannot read its configuration {what}; correct that file.")
     line = one_line(said, 300) or "it said nothing"
     known = classify(Failure("BootError", said))
     if known.reason == "disk_full":
         return ServerTrouble("disk_full", known.message)
-    if "config" in said.lower():
-        return ServerTrouble(
-            "config_unreadable", f"opencode cannot read its configuration: {line} — correct that file."
-        )
     return ServerTrouble("server_start", f"`opencode serve` did not start: {line} — the whole log is {path}.")
