@@ -151,7 +151,7 @@ class Machine:
         """The opencode servers of this machine's workspace."""
         return [process for process in processes.marked(self.key) if "serve" in _cmdline(process)]
 
-    def until(self, condition: Callable[[], Any], limit_s: float = 30.0) -> Any:
+    def until(self, condition: Callable[[], Any], limit_s: float = 60.0) -> Any:
         """Wait until the store (or a process) is as hoped; the condition's value. For what has no event to await."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:

@@ -216,6 +216,37 @@ def test_a_full_disk_is_said_and_what_was_acknowledged_stays(store: Store) -> No
     assert store.get(kept.id) == kept
 
 
+def test_a_lock_that_is_held_too_long_is_said_and_nothing_is_lost(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = add_ended(store)
+    store._db.execute("PRAGMA busy_timeout = 100")
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="another process has locked it"):
+        store.add(make_job())
+    assert store.get(kept.id) == kept, "reading goes on meanwhile"
+    other.execute("ROLLBACK")
+    store.add(make_job())
+
+
+def test_a_read_only_file_is_said(store: Store, tmp_path: Path) -> None:
+    kept = add_ended(store)
+    store._db.close()
+    store._db = sqlite3.connect(f"file:{store.path}?mode=ro", uri=True, isolation_level=None)
+    store._db.row_factory = sqlite3.Row
+    with pytest.raises(StoreError, match="read-only"):
+        store.add(make_job())
+    assert store.get(kept.id) == kept
+
+
+def test_a_folder_in_the_place_of_the_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "jobs.db").mkdir()
+    with pytest.raises(StoreError, match=r"jobs\.db"):
+        Store(str(tmp_path))
+    assert (tmp_path / "jobs.db").is_dir()
+
+
 def test_a_write_by_another_process_changes_the_version(store: Store, tmp_path: Path) -> None:
     before = store.version()
     assert store.version() == before

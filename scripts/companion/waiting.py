@@ -6,19 +6,23 @@ import time
 
 from companion.context import Context
 from companion.jobs import Job, blocked_json, job_json, now_ms
+from companion.logs import log_path, tail, workspace_key
 from companion.output import EXIT_DONE, EXIT_NOT_ENDED, show, show_json, tell
 from companion.report import now_doing, report
+from companion.states import Status
 from companion.supervisor.spawn import ensure_supervisor
 
 POLL_S = 0.01
 # How often a waiting command makes sure that a supervisor lives; taking a free lock costs microseconds.
 SUPERVISOR_CHECK_S = 1.0
+# A supervisor that is gone so often before it did anything for the job will not do better the next time.
+SUPERVISOR_STARTS = 6
 
 
 def wait_for_end(context: Context, job: Job, max_wait_s: float | None) -> Job:
     """The job once it has ended or is blocked, or as it stands after `max_wait_s` seconds (None: no bound)."""
     deadline = None if max_wait_s is None else time.monotonic() + max_wait_s
-    seen_version, checked_at = -1, -SUPERVISOR_CHECK_S
+    seen_version, checked_at, starts, moved_at = -1, -SUPERVISOR_CHECK_S, 0, job.updated_at
     while True:
         version = context.store.version()
         if version != seen_version:
@@ -31,8 +35,20 @@ def wait_for_end(context: Context, job: Job, max_wait_s: float | None) -> Job:
             return job
         if now - checked_at >= SUPERVISOR_CHECK_S:
             checked_at = now
-            ensure_supervisor(context.data_dir, job.workspace, job.server)
+            if job.updated_at != moved_at:
+                starts, moved_at = 0, job.updated_at
+            starts += ensure_supervisor(context.data_dir, job.workspace, job.server)
+            if starts > SUPERVISOR_STARTS:
+                give_up(context, job)
         time.sleep(POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - now)))
+
+
+def give_up(context: Context, job: Job) -> None:
+    """End a job whose supervisors all die at once: a job that nobody can work on must not look as if it ran."""
+    log = log_path(context.data_dir, "supervisor", workspace_key(context.data_dir, job.workspace, job.server))
+    last = tail(log).strip().splitlines()[-1:]
+    message = f"The supervisor ends as soon as it starts: {' '.join(last)} — the whole log is {log}."
+    context.store.finish(job.id, Status.FAILED, "supervisor_start", error_message=message, result=job.result)
 
 
 def hand_over(context: Context, job: Job, as_json: bool, channel: str) -> int:
@@ -40,7 +56,9 @@ def hand_over(context: Context, job: Job, as_json: bool, channel: str) -> int:
     if job.active:
         return not_ended(context, job, as_json)
     if as_json:
-        show_json({"workspaceRoot": job.workspace, "job": job_json(job)})
+        show_json(
+            {"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace, "job": job_json(job)}
+        )
     else:
         show(report(job, context.command))
     context.store.confirm_delivery(job.id, context.session or "", channel)
@@ -64,6 +82,8 @@ def not_ended(context: Context, job: Job, as_json: bool) -> int:
                 "blockedOn": blocked_json(job),
                 "elapsedMs": now_ms() - job.created_at,
                 "next": following,
+                "workspaceRoot": job.workspace,
+                "job": job_json(job),
             }
         )
     tell(why)

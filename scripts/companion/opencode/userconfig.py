@@ -199,7 +199,8 @@ def _merge(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _create(path: str) -> Written:
-    ensure_private_dir(os.path.dirname(path))
+    if not os.path.isdir(os.path.dirname(path)):  # an existing one keeps its mode: it is the user's
+        ensure_private_dir(os.path.dirname(path))
     value = {"$schema": SCHEMA, "permission": dict.fromkeys(HEADLESS, ALLOW)}
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(fd, "w", encoding="utf-8") as file:

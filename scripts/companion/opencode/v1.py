@@ -46,6 +46,8 @@ from companion.policy import Rule
 # The server's heartbeat comes every 10 s.
 STREAM_SILENCE_S = 25.0
 PROBE_TIMEOUT_S = 2.0
+# Every request is answered at once, or the server is frozen: a long wait would keep a job from being cancelled.
+ANSWER_LIMIT_S = 10.0
 DETAIL_CHARS = 160
 _FILE_TOOLS = ("edit", "write")
 # What an activity line shows of a tool's input, in order of preference.
@@ -254,12 +256,12 @@ class OpenCodeV1:
 
     def __init__(self, url: str, username: str, password: str, directory: str, request_timeout_s: float) -> None:
         self.requests = 0
-        self._request_timeout_s = request_timeout_s
+        self._request_timeout_s = min(request_timeout_s, ANSWER_LIMIT_S)
         self._http = httpx.AsyncClient(
             base_url=url,
             auth=(username, password) if password else None,
             params={"directory": directory},
-            timeout=httpx.Timeout(request_timeout_s, connect=PROBE_TIMEOUT_S),
+            timeout=httpx.Timeout(self._request_timeout_s, connect=PROBE_TIMEOUT_S),
             # A proxy set for the internet must not get requests that are meant for this machine.
             trust_env=False,
         )
@@ -429,7 +431,7 @@ class OpenCodeV1:
             response = await self._http.request(method, path, **options)
         except httpx.TimeoutException as error:
             raise ServerUnreachable(
-                f"{method} {path} took longer than {self._request_timeout_s:g} s (OPENCODE_REQUEST_TIMEOUT_MS)"
+                f"{method} {path} was not answered in {self._request_timeout_s:g} s"
             ) from error
         except httpx.HTTPError as error:
             raise ServerUnreachable(f"{method} {path}: {type(error).__name__}") from error

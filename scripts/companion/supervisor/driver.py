@@ -48,7 +48,7 @@ STREAM_LIMIT_S = 5.0
 # How soon a decision that waits for the clock (settling, a limit) is looked at again.
 RECHECK_MS = 250
 RECONCILE_MESSAGES = 4
-BEGIN_TRIES = 3
+BEGIN_LIMIT_S = 120.0
 PROGRESS_LINES = 8
 
 
@@ -163,13 +163,16 @@ class JobDriver:
                 self._hub.forget(self.job.opencode_session)
 
     async def _begin_anyhow(self) -> Adapter | None:
-        """Begin, also if the server dies meanwhile: then with the next one."""
-        for _ in range(BEGIN_TRIES - 1):
+        """Begin, also if the server dies or freezes meanwhile: then with the next one."""
+        deadline = asyncio.get_running_loop().time() + BEGIN_LIMIT_S
+        while True:
             try:
                 return await self._begin()
             except ServerUnreachable:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                self._server.answered(False)
                 await asyncio.sleep(RECHECK_MS / 1000)
-        return await self._begin()
 
     async def _begin(self) -> Adapter | None:
         """Hand the job to opencode, or find its turn again. None if it has ended meanwhile."""
@@ -265,9 +268,10 @@ class JobDriver:
         except asyncio.TimeoutError:
             pass
         self._wake.clear()
-        self._refresh()
-        reconcile = self._stale or now_ms() >= self._reconciled_at + self.job.limits.poll
+        due = now_ms() >= self._reconciled_at + self.job.limits.poll
+        reconcile = due or (self._stale and not self._server.silent)
         reachable = await self._reconcile(adapter) if reconcile else self._server.serves(adapter)
+        self._refresh()
         verdict = judge(self.job, self._observe(reachable), now_ms())
         if isinstance(verdict, End) and reachable and self._log.user_message:
             # What ends a job is read from the server's own record, not pieced together from events.
@@ -284,7 +288,8 @@ class JobDriver:
             self._finish(verdict.ending, verdict.text)
             return None
         if isinstance(verdict, Stop):
-            await self._stop(verdict.ending, adapter)
+            if not await self._stop(verdict.ending, adapter):
+                self._finish(verdict.ending, self._partial())
         elif isinstance(verdict, Resend):
             return await self._resume()
         elif isinstance(verdict, Reap):
@@ -330,6 +335,7 @@ class JobDriver:
             self._log.take(await adapter.turn(self.job.opencode_session, self._ours(), newest))
         except ServerUnreachable:
             return self._missed(adapter)
+        self._server.answered(True)
         if self._log.steps() != before:
             self._moved_at = now_ms()
         return True
@@ -337,6 +343,7 @@ class JobDriver:
     def _missed(self, adapter: Adapter) -> bool:
         """The server did not answer: look again later, unless it is gone or another one has taken its place."""
         self._stale = True
+        self._server.answered(False)
         return self._server.managed and self._server.serves(adapter)
 
     async def _sort_asks(self, asks: Iterable[Ask], adapter: Adapter) -> None:
@@ -409,19 +416,22 @@ class JobDriver:
 
     # Acting
 
-    async def _stop(self, ending: Ending, adapter: Adapter) -> None:
-        """End the run, and then what it left behind. The intention is on disk first."""
+    async def _stop(self, ending: Ending, adapter: Adapter) -> bool:
+        """End the run, and then what it left behind. The intention is on disk first. False if the server is silent."""
         if self.job.ending is None:
             self._store.update(self.job.id, ending=ending, phase=Phase.CANCELLING.value)
-        await self._abort(adapter)
+        answered = await self._abort(adapter)
         if self._server.pid is not None:
             leftovers = self._watch.leftovers(self.job.id, self._server.pid)
             await asyncio.to_thread(self._watch.end, leftovers, REAP_GRACE_S)
+        return answered
 
-    async def _abort(self, adapter: Adapter) -> None:
+    async def _abort(self, adapter: Adapter) -> bool:
+        """Stop the run and wait until the server says so. False if it does not answer."""
+        answered = True
         assert self.job.opencode_session
         try:
-            await adapter.abort(self.job.opencode_session)
+            await asyncio.wait_for(adapter.abort(self.job.opencode_session), ABORT_LIMIT_S)
             deadline = asyncio.get_running_loop().time() + ABORT_LIMIT_S
             while self._state.kind != "idle" and asyncio.get_running_loop().time() < deadline:
                 self._wake.clear()
@@ -431,11 +441,12 @@ class JobDriver:
                     self._set_states(await adapter.states())
             for ask in list(self._asks.values()):
                 await adapter.answer(ask, "reject", "The job has ended.")
-        except ServerUnreachable:
-            pass  # a server that is gone runs nothing
+        except (ServerUnreachable, asyncio.TimeoutError):
+            answered = False  # a server that is gone or frozen runs nothing
         # Whatever the server says by now, the run was given its time: the job ends as decided.
         self._set_state(IDLE)
         self.poke()
+        return answered
 
     async def _follow_up(self, adapter: Adapter) -> None:
         """Stop the run that hangs, and ask the model to go on."""

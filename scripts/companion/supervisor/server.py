@@ -27,6 +27,8 @@ USERNAME = "opencode"
 BOOT_LIMIT_S = 60.0
 BOOT_TRIES = 4
 LISTENING = b"server listening on http"
+# A server that lives but answers nothing for so long is frozen: it is ended, and its jobs are resumed on another.
+SILENCE_LIMIT_S = 30.0
 # Jobs that reconcile within this time share one answer about all sessions.
 SHARED_FOR_MS = 1_000
 # How long a server that the user named may be away before its jobs are given up.
@@ -84,6 +86,7 @@ class Server:
         self._starting = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._surroundings: Surroundings | None = None
+        self._silent_since: float | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self.pid: int | None = None
         self._create_time = 0.0
@@ -103,13 +106,25 @@ class Server:
         return self.pid is not None and processes.is_alive(self.pid, self._create_time)
 
     def serves(self, adapter: Adapter) -> bool:
-        """Whether this adapter's server is still the one in use, and alive."""
-        return self._adapter is adapter and self.alive()
+        """Whether this adapter's server is still the one in use, alive, and not frozen."""
+        return self._adapter is adapter and self.alive() and not self._frozen()
+
+    def answered(self, did: bool) -> None:
+        """Take note that a request was answered, or was not."""
+        self._silent_since = None if did else self._silent_since or time.monotonic()
+
+    @property
+    def silent(self) -> bool:
+        """The last request was not answered."""
+        return self._silent_since is not None
+
+    def _frozen(self) -> bool:
+        return self._silent_since is not None and time.monotonic() - self._silent_since > SILENCE_LIMIT_S
 
     async def adapter(self) -> Adapter:
         """The server's adapter; finds or starts the server if there is none. Raises ServerTrouble."""
         async with self._starting:
-            if self._adapter is not None and self.alive():
+            if self._adapter is not None and self.serves(self._adapter):
                 return self._adapter
             await self.drop()
             adapter = await (self._attach_or_start() if self.managed else self._connect_external())
@@ -122,7 +137,7 @@ class Server:
         if self._adapter is not None:
             print(f"{now_ms()} {self._adapter.requests} requests to the server", flush=True)
             await self._adapter.close()
-        self._adapter = self._catalog = self._surroundings = None
+        self._adapter = self._catalog = self._surroundings = self._silent_since = None
 
     async def catalog(self, fresh: bool = False) -> Catalog:
         """Agents and models, kept for the server's life unless `fresh`."""
