@@ -28,6 +28,8 @@ def run() -> None:
 
         sys.pycache_prefix = bytecode_dir(data_dir(os.environ, os.path.dirname(SCRIPTS)))
         sys.dont_write_bytecode = sys.pycache_prefix is None
+    else:
+        sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
     from companion.cli import main
 

@@ -211,12 +211,19 @@ def test_no_byte_code_in_the_plugin_folder(plugin: Path, data_dir: Path, entry: 
     assert list((data_dir / "pycache").rglob("cli.*.pyc"))
 
 
-def test_the_readers_own_byte_code_settings_are_kept(plugin: Path, data_dir: Path, tmp_path: Path) -> None:
+def test_byte_code_goes_to_the_data_dir_also_where_none_is_wanted_beside_sources(plugin: Path, data_dir: Path) -> None:
     ensure_private_dir(str(data_dir))
     start(sys.executable, plugin / "bin" / "opencode-companion", PYTHONDONTWRITEBYTECODE="1")
-    assert not list(data_dir.iterdir())
+    assert list((data_dir / "pycache").rglob("cli.*.pyc"))
+    assert not list(plugin.rglob("__pycache__"))
+
+
+def test_the_users_own_byte_code_folder_is_kept(plugin: Path, data_dir: Path, tmp_path: Path) -> None:
+    ensure_private_dir(str(data_dir))
     own = tmp_path / "own cache"
-    start(sys.executable, plugin / "bin" / "opencode-companion", PYTHONPYCACHEPREFIX=str(own))
+    start(
+        sys.executable, plugin / "bin" / "opencode-companion", PYTHONPYCACHEPREFIX=str(own), PYTHONDONTWRITEBYTECODE=""
+    )
     assert not list(data_dir.iterdir())
     assert list(own.rglob("cli.*.pyc"))
 

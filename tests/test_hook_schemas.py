@@ -237,4 +237,4 @@ def test_check_payload_goes_by_the_event_that_is_named() -> None:
     with pytest.raises(ValidationError):
         hook_payloads.check_payload({"hook_event_name": "Stop"})
     with pytest.raises(KeyError):
-        hook_payloads.check_payload(fixture("StopFailure.api-error"))
+        hook_payloads.check_payload(fixture("SubagentStart.agent-sync"))

@@ -12,9 +12,9 @@ from companion.bootstrap import PLUGIN_ROOT, ensure_environment, environment_pyt
 from companion.commands import SUMMARIES, module_name
 from companion.context import PROGRAM, Context
 from companion.datadir import data_dir, ensure_private_dir
-from companion.errors import CompanionError, UsageError
+from companion.errors import CompanionError, SettingError, UsageError
 from companion.output import EXIT_ERROR, EXIT_INTERRUPTED, show, silence_broken_pipe, tell
-from companion.settings import Settings
+from companion.settings import VARIABLES, Settings
 from companion.store import store_path
 from companion.supervisor.spawn import COMMAND as SUPERVISE
 
@@ -22,6 +22,8 @@ from companion.supervisor.spawn import COMMAND as SUPERVISE
 JOB_MARKER = "OPENCODE_COMPANION_JOB"
 # These only read the store: they serve what it holds also where no environment can be made.
 _STORE_ONLY = ("status", "result", "wait-and-result", "task-resume-candidate", "config")
+# These make the environment where they need it, or say that there is none.
+_SELF_RELIANT = ("heal", "permissions", "setup", "doctor")
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,12 +80,38 @@ def _run(argv: list[str]) -> int:
         raise CompanionError(
             "This runs inside a job of the companion, and a job does not delegate on: do the work here yourself."
         )
-    settings = Settings.from_env(os.environ)
     data = data_dir(os.environ, PLUGIN_ROOT)
-    ensure_private_dir(data)
-    _ensure_environment(name, data)
-    code: int = command.run(Context(os.environ, settings, data, options.cwd), options)
+    code: int = command.run(Context(os.environ, _prepare(name, data), data, options.cwd), options)
     return code
+
+
+def _prepare(command: str, data: str) -> Settings:
+    """The settings; with the data folder and the environment in place, as far as the command needs them."""
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingError:
+        if command != "doctor":
+            raise
+        settings = _usable_settings()
+    try:
+        ensure_private_dir(data)
+    except CompanionError:
+        if command != "doctor" and not (command in _STORE_ONLY and os.path.exists(store_path(data))):
+            raise
+    if command not in _SELF_RELIANT:
+        _ensure_environment(command, data)
+    return settings
+
+
+def _usable_settings() -> Settings:
+    """For the command that tells which variables are unusable: their defaults in their place."""
+    values: dict[str, str | int | None] = {}
+    for variable in VARIABLES:
+        try:
+            values[variable.name] = variable.read(os.environ)
+        except SettingError:
+            values[variable.name] = variable.default
+    return Settings(values)
 
 
 def _parse(parser: Parser, words: list[str]) -> argparse.Namespace:

@@ -158,6 +158,28 @@ class PostToolUseOther(PreToolUseOther):
     tool_response: Any
 
 
+class FailedBash(PreToolUseBash):
+    """A command that ended with another code than 0: what it printed stands in `error`, below the code."""
+
+    hook_event_name: Literal["PostToolUseFailure"]  # type: ignore[assignment]
+    error: str
+
+
+class FailedAgent(PreToolUseAgent):
+    """A subagent that could not be started or that an API error ended; which one is not told."""
+
+    hook_event_name: Literal["PostToolUseFailure"]  # type: ignore[assignment]
+    error: str
+
+
+class FailedOther(PreToolUseOther):
+    """Any other tool: our matcher lets none through."""
+
+    hook_event_name: Literal["PostToolUseFailure"]  # type: ignore[assignment]
+    error: str
+
+
+PostToolUseFailure = FailedBash | FailedAgent | FailedOther
 PreToolUse = PreToolUseBash | PreToolUseAgent | PreToolUseOther
 PostToolUse = PostToolUseBash | PostToolUseAgent | PostToolUseOther
 
@@ -186,6 +208,14 @@ class Stop(Payload):
     stop_hook_active: bool
     last_assistant_message: str | None = None
     background_tasks: list[BackgroundTask] = []
+
+
+class StopFailure(Payload):
+    """An API error ended a turn, of a subagent if there is an `agent_id`."""
+
+    hook_event_name: Literal["StopFailure"]
+    error: str
+    last_assistant_message: str | None = None
 
 
 class SessionStart(Payload):
@@ -265,6 +295,15 @@ class PostToolUseOutput(Answer):
     hookSpecificOutput: PostToolUseSpecific
 
 
+class PostToolUseFailureSpecific(Answer):
+    hookEventName: Literal["PostToolUseFailure"]
+    additionalContext: Injected
+
+
+class PostToolUseFailureOutput(Answer):
+    hookSpecificOutput: PostToolUseFailureSpecific
+
+
 class BlockOutput(Answer):
     """Sends the one who wants to stop on, with a reason."""
 
@@ -303,17 +342,20 @@ class UserPromptSubmitOutput(Answer):
 PAYLOADS: dict[str, TypeAdapter[Any]] = {
     "PreToolUse": TypeAdapter(PreToolUse),
     "PostToolUse": TypeAdapter(PostToolUse),
+    "PostToolUseFailure": TypeAdapter(PostToolUseFailure),
     "SubagentStop": TypeAdapter(SubagentStop),
     "Stop": TypeAdapter(Stop),
+    "StopFailure": TypeAdapter(StopFailure),
     "SessionStart": TypeAdapter(SessionStart),
     "SessionEnd": TypeAdapter(SessionEnd),
     "UserPromptSubmit": TypeAdapter(UserPromptSubmit),
 }
 
-# SessionEnd has none: nobody is left to read it.
+# SessionEnd has none: nobody is left to read it. StopFailure has none: nothing may be printed there.
 OUTPUTS: dict[str, TypeAdapter[Any]] = {
     "PreToolUse": TypeAdapter(PreToolUseOutput),
     "PostToolUse": TypeAdapter(PostToolUseOutput),
+    "PostToolUseFailure": TypeAdapter(PostToolUseFailureOutput),
     "SubagentStop": TypeAdapter(SubagentStopOutput),
     "Stop": TypeAdapter(StopOutput),
     "SessionStart": TypeAdapter(SessionStartOutput),

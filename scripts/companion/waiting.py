@@ -56,9 +56,7 @@ def hand_over(context: Context, job: Job, as_json: bool, channel: str) -> int:
     if job.active:
         return not_ended(context, job, as_json)
     if as_json:
-        show_json(
-            {"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace, "job": job_json(job)}
-        )
+        show_json({"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace, "job": job_json(job)})
     else:
         show(report(job, context.command))
     context.store.confirm_delivery(job.id, context.session or "", channel)

@@ -9,7 +9,12 @@ SUMMARIES: dict[str, str] = {
     "status": "show this session's jobs: what runs, what has ended",
     "result": "print the stored answer of a job that has ended",
     "cancel": "stop a job",
+    "monitor": "watch jobs: a line for every event, and each answer once",
     "task-resume-candidate": "show which OpenCode session `task --resume-last` would continue",
+    "heal": "carry on, or end with the truth, jobs that nobody drives any more",
+    "permissions": "show what running jobs wait for, and answer it",
+    "setup": "see whether everything is there; install opencode; switch the review gate",
+    "doctor": "check the installation, and mend it with --fix",
     "config": "show every variable that is recognised, and where things are",
     "demo": "try the whole path on this machine, with a scripted model and no account",
 }

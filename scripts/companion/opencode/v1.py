@@ -430,9 +430,7 @@ class OpenCodeV1:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.TimeoutException as error:
-            raise ServerUnreachable(
-                f"{method} {path} was not answered in {self._request_timeout_s:g} s"
-            ) from error
+            raise ServerUnreachable(f"{method} {path} was not answered in {self._request_timeout_s:g} s") from error
         except httpx.HTTPError as error:
             raise ServerUnreachable(f"{method} {path}: {type(error).__name__}") from error
         except RuntimeError as error:  # httpx's way to say that `close` was called: the server was given up

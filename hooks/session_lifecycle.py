@@ -1,0 +1,58 @@
+"""Prepares a Claude session, and announces unread answers. See companion.hooks.session_lifecycle."""
+
+import _thread
+import os
+import sys
+import time
+
+STDIN_LIMIT_S = 1.0
+OURS = (
+    b"SessionStart",
+    b"UserPromptSubmit",
+)
+
+
+def main() -> int:
+    payload = read_stdin()
+    if not any(word in payload for word in OURS):
+        return 0
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, os.path.join(root, "scripts"))
+    from companion.datadir import bytecode_dir, data_dir
+
+    folder = data_dir(os.environ, root)
+    sys.pycache_prefix = bytecode_dir(folder)
+    sys.dont_write_bytecode = sys.pycache_prefix is None
+    if b"SessionStart" not in payload and b"/opencode:" not in payload:
+        from companion.hooks import glance
+
+        # Besides answers, the notice of a subagent's end is of interest where one has dispatched a job.
+        question = glance.DISPATCHES if b"<task-notification>" in payload else glance.UNREAD
+        if not glance.finds(question, payload, folder):
+            return 0
+    from companion.hooks.run import run
+
+    return run("session_lifecycle", payload, sys.argv[1:])
+
+
+def read_stdin() -> bytes:
+    """All of stdin. Ends the process when that takes too long."""
+    done: list[bool] = []
+
+    def end_when_late() -> None:
+        time.sleep(STDIN_LIMIT_S)
+        if not done:
+            os._exit(0)
+
+    _thread.start_new_thread(end_when_late, ())
+    payload = sys.stdin.buffer.read()
+    done.append(True)
+    return payload
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Exception:
+        sys.exit(0)
