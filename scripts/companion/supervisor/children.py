@@ -22,7 +22,7 @@ from companion.supervisor import processes
 # time is known to a hundredth of a second.
 SPAWN_SLACK_MS = 3_000
 CLOCK_SLACK_MS = 50
-SCAN_EVERY_MS = 500
+SCAN_EVERY_MS = 1_500
 
 
 @dataclass
