@@ -103,6 +103,13 @@ def produced(seen: Observation) -> str | None:
     return "\n\n".join(step.text for step in seen.steps if step.text.strip()) or None
 
 
+def wanted_end(job: Job) -> Ending | None:
+    """How the job is to end by a decision of before or by the user's wish, or None."""
+    if job.ending is None and job.cancel_requested_at is not None:
+        return Ending(Status.CANCELLED, "cancelled", "Cancelled on request.")
+    return job.ending
+
+
 # The rules, in order
 
 
@@ -118,9 +125,7 @@ def _answered(job: Job, seen: Observation, now: int) -> Verdict | None:
 
 def _ending_decided(job: Job, seen: Observation, now: int) -> Verdict | None:
     """The end was decided before (also by an earlier supervisor): stop what still runs, then end."""
-    ending = job.ending
-    if ending is None and job.cancel_requested_at is not None:
-        ending = Ending(Status.CANCELLED, "cancelled", "Cancelled on request.")
+    ending = wanted_end(job)
     if ending is None:
         return None
     if seen.reachable and seen.state.kind != "idle":

@@ -11,7 +11,20 @@ from dataclasses import replace
 
 from companion.failures import classify, one_line
 from companion.jobs import Activity, Blocked, Ending, Followup, Job, now_ms
-from companion.judge import Answer, Block, Continue, End, Nudge, Reap, Resend, Stop, Verdict, judge, produced
+from companion.judge import (
+    Answer,
+    Block,
+    Continue,
+    End,
+    Nudge,
+    Reap,
+    Resend,
+    Stop,
+    Verdict,
+    judge,
+    produced,
+    wanted_end,
+)
 from companion.observation import IDLE, Ask, Failure, Observation, SessionState, ToolCall
 from companion.opencode.adapter import (
     Adapter,
@@ -44,6 +57,8 @@ PROGRESS_EVERY_MS = 1_000
 ALIVE_EVERY_MS = 60_000
 ABORT_LIMIT_S = 3.0
 REAP_GRACE_S = 1.0
+# A session that is still busy after so many aborts will not stop; its processes are gone, and the job ends.
+STOP_TRIES = 2
 STREAM_LIMIT_S = 5.0
 # How soon a decision that waits for the clock (settling, a limit) is looked at again.
 RECHECK_MS = 250
@@ -77,6 +92,7 @@ class JobDriver:
         self._live_children: int | None = None
         self._processless_polls = 0
         self._holders: tuple[Child, ...] = ()
+        self._stops = 0
         self._stale = True
         self._reconciled_at = 0
         self._unwritten = False
@@ -153,7 +169,9 @@ class JobDriver:
                 except ServerUnreachable:
                     self._stale = True  # the next look tells whether the server is gone
         except ServerTrouble as trouble:
-            self._finish(Ending(Status.FAILED, trouble.reason, one_line(str(trouble), 800)), self._partial())
+            self._refresh()
+            ending = wanted_end(self.job) or Ending(Status.FAILED, trouble.reason, one_line(str(trouble), 800))
+            self._finish(ending, self._partial())
         except ServerError as error:
             known = classify(Failure("ServerError", str(error)))
             self._finish(Ending(Status.FAILED, known.reason, known.message), self._partial())
@@ -288,7 +306,8 @@ class JobDriver:
             self._finish(verdict.ending, verdict.text)
             return None
         if isinstance(verdict, Stop):
-            if not await self._stop(verdict.ending, adapter):
+            self._stops += 1
+            if not await self._stop(verdict.ending, adapter) or self._stops >= STOP_TRIES:
                 self._finish(verdict.ending, self._partial())
         elif isinstance(verdict, Resend):
             return await self._resume()
