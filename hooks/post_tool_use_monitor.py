@@ -16,8 +16,12 @@ def main() -> int:
     if not at_prompt and not any(word in payload for word in OURS):
         return 0
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.dont_write_bytecode = True
     sys.path.insert(0, os.path.join(root, "scripts"))
+    # Where compiled modules most likely lie already; which folder is the right one takes a module to find out.
+    likely = os.environ.get("OPENCODE_COMPANION_DATA") or os.environ.get("CLAUDE_PLUGIN_DATA") or ""
+    cache = os.path.join(likely, "pycache")
+    sys.pycache_prefix = cache if likely and os.path.isdir(cache) else None
+    sys.dont_write_bytecode = sys.pycache_prefix is None
     from companion.datadir import bytecode_dir, data_dir
 
     folder = data_dir(os.environ, root)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from companion.jobs import Job, now_ms
+from companion.jobs import Blocked, Job, now_ms
 from companion.states import Status
 
+ANSWER_PLACEHOLDER = "your answer"
 PARTIAL_NOTE = "Produced until then:"
 
 
@@ -69,11 +70,17 @@ def report(job: Job, command: Callable[..., str]) -> str:
     return text
 
 
+def reply_command(blocked: Blocked, command: Callable[..., str]) -> str:
+    """The command that answers what a job is blocked on; a question's answer is still to be filled in."""
+    answer = ("once", "--message", ANSWER_PLACEHOLDER) if blocked.kind == "question" else ("once",)
+    return command("permissions", "reply", blocked.request_id, *answer)
+
+
 def running(job: Job, command: Callable[..., str]) -> str:
     """What there is to say of a job that has not ended, in markdown."""
     lines = [f"## Job: {job.id}", f"Status: {job.status.value} · {describe(job)}"]
     if job.blocked:
-        lines.append(f"Waits for an answer: {command('permissions', 'reply', job.blocked.request_id, 'once')}")
+        lines.append(f"Waits for an answer: {reply_command(job.blocked, command)}")
     lines.append(f"Wait for it: {command('wait-and-result', job.id)}")
     return "\n".join(lines)
 
@@ -102,7 +109,7 @@ def status_list(workspace: str, active: Sequence[Job], ended: Sequence[Job], com
     for job in active:
         lines += ["", f"- {job.id}  {job.status.value}  {job.title}", f"  {describe(job)}"]
         if job.blocked:
-            lines.append(f"  Answer it: {command('permissions', 'reply', job.blocked.request_id, 'once')}")
+            lines.append(f"  Answer it: {reply_command(job.blocked, command)}")
     if active:
         lines += ["", f"Wait for one: {command('wait-and-result', active[0].id)}"]
     if ended:

@@ -504,8 +504,9 @@ class Store:
                 raise StoreError(f"There is no job store {self.path} yet.")
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
-            if not os.path.exists(self.path):
+            if not os.path.exists(self.path) or os.path.isdir(self.path):
                 raise StoreError(f"The job store {self.path} cannot be made: {error.strerror}.") from error
+            return self._open_read_only()
         db = sqlite3.connect(self.path, timeout=self._busy_timeout_s, isolation_level=None)
         db.row_factory = sqlite3.Row
         try:
@@ -517,6 +518,15 @@ class Store:
         except BaseException:
             db.close()
             raise
+        return db
+
+    def _open_read_only(self) -> sqlite3.Connection:
+        """On a disk that cannot be written to: what is stored can still be read, and nobody can change it meanwhile."""
+        from urllib.request import pathname2url
+
+        address = f"file:{pathname2url(self.path)}?mode=ro&immutable=1"
+        db = sqlite3.connect(address, uri=True, isolation_level=None)
+        db.row_factory = sqlite3.Row
         return db
 
     def _migrate(self, db: sqlite3.Connection) -> None:
@@ -546,9 +556,11 @@ class Store:
         try:
             yield self._db
             self._guard(lambda: self._db.execute("COMMIT"))
-        except BaseException:
+        except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreError(f"The job store {self.path} cannot be used: {explain(error)}") from error
             raise
 
     def _read(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 from companion.context import Context
+from companion.errors import StoreError
 from companion.jobs import Job, blocked_json, job_json, now_ms
 from companion.logs import log_path, tail, workspace_key
 from companion.output import EXIT_DONE, EXIT_NOT_ENDED, show, show_json, tell
-from companion.report import now_doing, report
+from companion.report import now_doing, reply_command, report
 from companion.states import Status
 from companion.supervisor.spawn import ensure_supervisor
 
@@ -59,14 +60,17 @@ def hand_over(context: Context, job: Job, as_json: bool, channel: str) -> int:
         show_json({"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace, "job": job_json(job)})
     else:
         show(report(job, context.command))
-    context.store.confirm_delivery(job.id, context.session or "", channel)
+    try:
+        context.store.confirm_delivery(job.id, context.session or "", channel)
+    except StoreError:
+        pass  # it is shown, which is what was asked for; on a read-only disk nothing more can be done
     return EXIT_DONE
 
 
 def not_ended(context: Context, job: Job, as_json: bool) -> int:
     """Exit 2: the job goes on. Says why, and the exact command to run next."""
     if job.blocked is not None:
-        following = context.command("permissions", "reply", job.blocked.request_id, "once")
+        following = reply_command(job.blocked, context.command)
         why = f"{job.id} is {now_doing(job)}. Answer it with: {following}"
     else:
         following = context.command("wait-and-result", job.id)

@@ -18,13 +18,13 @@ from companion.errors import CompanionError, UsageError
 from companion.healing import revive, wait_until
 from companion.jobs import Blocked, Job
 from companion.output import EXIT_DONE, show, show_json
+from companion.report import reply_command
 from companion.supervisor.spawn import ensure_supervisor
 
 LIMIT_S = 5.0
 ONCE, REJECT = "once", "reject"
 # A reject that says nothing would end the whole turn.
 REJECT_MESSAGE = "The user turned this down. Go on without it, and say so in your answer."
-PLACEHOLDER = "your answer"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -109,9 +109,8 @@ def _unblocked(context: Context, job_id: str, request_id: str) -> bool:
 
 
 def _commands(context: Context, blocked: Blocked) -> list[str]:
-    words = ("permissions", "reply", blocked.request_id)
-    once = ("once", "--message", PLACEHOLDER) if blocked.kind == "question" else ("once",)
-    return [context.command(*words, *once), context.command(*words, REJECT)]
+    reject = context.command("permissions", "reply", blocked.request_id, REJECT)
+    return [reply_command(blocked, context.command), reject]
 
 
 def _shown(blocked: Blocked) -> dict[str, str]:

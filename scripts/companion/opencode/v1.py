@@ -391,10 +391,11 @@ class OpenCodeV1:
         if ask.kind == "permission":
             body = {"reply": reply, **({"message": message} if message else {})}
             await self._post(f"/permission/{ask.id}/reply", body, gone_is_fine=True)
-        elif reply == "reject":
-            await self._post(f"/question/{ask.id}/reject", {}, gone_is_fine=True)
-        else:
+        elif message:
+            # Also to turn a question down: a reject of it has no message, and ends the whole turn.
             await self._post(f"/question/{ask.id}/reply", {"answers": [[message]]}, gone_is_fine=True)
+        else:
+            await self._post(f"/question/{ask.id}/reject", {}, gone_is_fine=True)
 
     async def abort(self, session: str) -> None:
         """See Adapter."""

@@ -552,7 +552,8 @@ class JobDriver:
             cost=cost,
             result=self._partial(),
             blocked=None,
-            alive_at=now,
+            # Only what runs is alive: a run that was lost long ago must not look fresh because someone looks at it.
+            alive_at=now if self._state.kind != "idle" else self.job.alive_at,
         )
         self._written_at, self._written = now, current
 
