@@ -1,7 +1,7 @@
 """The test command: lint, types and tests, in an environment that it makes itself below .cache/.
 
     python3 tests/run.py            everything; the real opencode and Claude Code come from npm, pinned
-    python3 tests/run.py --fast     without the tests that need the real programs or the network
+    python3 tests/run.py --fast     without the tests that need the real programs, the network or much time
     python3 tests/run.py --lint     ruff and mypy alone
     python3 tests/run.py --relock   makes both requirements.lock files anew from their requirements.in
 
@@ -53,6 +53,8 @@ def main(arguments: list[str]) -> int:
     if "--lint" in chosen:
         return 1 if failed else 0
     environment = dict(os.environ)
+    if not any(argument.startswith(("-n", "--dist")) for argument in for_pytest):
+        for_pytest += ["-n", "2", "--dist", "loadfile"]
     if "--fast" in chosen:
         for_pytest += ["-m", "not slow and not claude"]
     else:

@@ -28,6 +28,9 @@ import pytest
 from companion import bootstrap, environment_builder
 from companion.errors import CompanionError
 
+# Starts many processes.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 BASE = bootstrap.base_python()

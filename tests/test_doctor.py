@@ -33,6 +33,9 @@ from companion.settings import Settings
 from companion.store import MIGRATIONS, Store
 from companion.supervisor.spawn import supervisor_lock
 
+# Starts many processes.
+pytestmark = pytest.mark.slow
+
 ENTRY = Path(PLUGIN_ROOT) / "scripts" / "opencode_companion.py"
 
 

@@ -37,6 +37,9 @@ from companion.jobs import Job
 from companion.states import Status
 from companion.store import Store
 
+# Starts many processes.
+pytestmark = pytest.mark.slow
+
 ANSWER = "There are 7 columns of basalt.\nColumn 3 leans."
 DISPATCHING = "opencode-companion task --background - <<'X'\nLook at the basalt.\nX"
 PLACEHOLDER = "Monitor started. I'll report back when the task is done."

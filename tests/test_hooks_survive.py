@@ -20,6 +20,9 @@ from hypothesis import strategies as st
 
 from companion import hook_payloads
 
+# Starts many processes.
+pytestmark = pytest.mark.slow
+
 STDIN_LIMIT_S = 3.0
 COMMAND = "opencode-companion task --background - <<'X'\nLook.\nX"
 # Those that get past a hook's first look.

@@ -19,6 +19,9 @@ from companion.logs import workspace_key
 from companion.store import Store
 from companion.supervisor.spawn import supervisor_lock
 
+# Starts many processes.
+pytestmark = pytest.mark.slow
+
 ENTRY = Path(PLUGIN_ROOT) / "scripts" / "opencode_companion.py"
 BASH = Blocked("permission", "per_abc111", "bash: npm test")
 EDIT = Blocked("permission", "per_abc222", "edit: a.txt")
