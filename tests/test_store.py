@@ -230,6 +230,38 @@ def test_a_lock_that_is_held_too_long_is_said_and_nothing_is_lost(
     store.add(make_job())
 
 
+FAILING_WRITER = """
+import resource, sys
+from jobfactory import make_job
+from companion.errors import StoreError
+from companion.store import Store
+store = Store(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # writes beyond fail, which SQLite calls an I/O error
+try:
+    for n in range(1000):
+        job = make_job(prompt="x" * 5000)
+        store.add(job)
+        print(job.id)
+except StoreError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_an_io_error_is_said_and_nothing_acknowledged_is_missing(store: Store, tmp_path: Path) -> None:
+    kept = add_ended(store)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING_WRITER, str(tmp_path)], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "I/O error" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    with Store(str(tmp_path)) as again:
+        assert again.get(kept.id) == kept
+        assert all(again.get(job_id) for job_id in done.stdout.split())
+
+
 def test_a_read_only_file_is_said(store: Store, tmp_path: Path) -> None:
     kept = add_ended(store)
     store._db.close()
