@@ -93,7 +93,6 @@ ENDS: dict[str, tuple[Observation, Status, str | None]] = {
         Status.INCOMPLETE,
         "ask_rejected",
     ),
-    "only tool calls": (seen(step(finish="tool-calls", text="")), Status.INCOMPLETE, "no_answer"),
     "a stream without finish": (seen(step(finish="unknown")), Status.INCOMPLETE, "no_answer"),
     "provider login": (seen(step(failure=Failure("APIError", "bad key", 401))), Status.FAILED, "provider_auth"),
     "quota": (seen(step(failure=Failure("APIError", "slow down", 429))), Status.FAILED, "provider_quota"),
@@ -203,6 +202,15 @@ def test_a_lost_run_is_sent_again_if_it_was_alive_recently(observation: Observat
         verdict = judge(known, replace(observation, steps=(replace(RUNNING_STEP, text="half"),)), NOW)
         assert isinstance(verdict, End)
         assert (verdict.ending.reason, verdict.text) == ("server_lost", "half")
+
+
+def test_a_server_that_ended_between_two_steps_is_a_lost_run() -> None:
+    between = seen(step(finish="tool-calls", text="I look."))
+    assert judge(job(), between, NOW) == Resend()
+    verdict = judge(job(resends=RESEND_LIMIT), between, NOW)
+    assert isinstance(verdict, End)
+    assert (verdict.ending.status, verdict.ending.reason) == (Status.INCOMPLETE, "no_answer")
+    assert verdict.text == "I look."
 
 
 def test_asks_are_answered_by_policy_or_block_the_job() -> None:

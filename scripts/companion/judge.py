@@ -218,6 +218,9 @@ def _ended(job: Job, seen: Observation, now: int) -> Verdict | None:
     if any(tool.rejected for tool in last.tools):
         message = "A permission was turned down, and opencode ended the turn."
         return _incomplete(seen, "ask_rejected", message)
+    if last.finish == "tool-calls" and _may_resend(job, now):
+        # opencode always goes on after a tool call: its server ended between two steps.
+        return Resend()
     if last.finish is None and not last.text.strip():
         # An abort during a retry leaves a step with an end but neither finish nor error.
         return _end(seen, Ending(Status.CANCELLED, "aborted", "The run was aborted in opencode."))
@@ -321,12 +324,15 @@ def _stop(seen: Observation, ending: Ending) -> Verdict:
 
 
 def _resend_or(job: Job, seen: Observation, now: int, what: str) -> Verdict:
-    alive_at = job.alive_at or job.created_at
-    if job.resends < RESEND_LIMIT and now - alive_at <= RESEND_WINDOW_MS:
+    if _may_resend(job, now):
         return Resend()
     why = "it was resumed twice already" if job.resends >= RESEND_LIMIT else "too long ago to resume it safely"
     message = f"{what}; {why}. Run `task --resume {job.id}` to go on from where it stood."
     return _end(seen, Ending(Status.FAILED, "server_lost", message))
+
+
+def _may_resend(job: Job, now: int) -> bool:
+    return job.resends < RESEND_LIMIT and now - (job.alive_at or job.created_at) <= RESEND_WINDOW_MS
 
 
 def _by_our_limit(what: str, limit_ms: int, variable: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import string
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -49,6 +50,8 @@ PROBE_TIMEOUT_S = 2.0
 # Every request is answered at once, or the server is frozen: a long wait would keep a job from being cancelled.
 ANSWER_LIMIT_S = 10.0
 DETAIL_CHARS = 160
+# What a tool's error says when its permission was turned down, or its question dismissed.
+_REJECTED = re.compile(r"rejected permission|dismissed", re.IGNORECASE)
 _FILE_TOOLS = ("edit", "write")
 # What an activity line shows of a tool's input, in order of preference.
 _DETAIL_KEYS = ("command", "filePath", "pattern", "url", "query", "description", "path", "name")
@@ -157,7 +160,7 @@ class _Part(_Shape):
                 running=self.state.status in ("pending", "running"),
                 started_at=self.state.time.start,
                 ended_at=self.state.time.end,
-                rejected=self.state.status == "error" and "rejected permission" in self.state.error,
+                rejected=self.state.status == "error" and _REJECTED.search(self.state.error) is not None,
                 command=str(self.state.input.get("command", "")),
                 wrote=str(self.state.input.get("filePath", "")) if self._wrote else "",
             )
