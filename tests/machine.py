@@ -151,6 +151,10 @@ class Machine:
         """The opencode servers of this machine's workspace."""
         return [process for process in processes.marked(self.key) if "serve" in _cmdline(process)]
 
+    def running(self, name: str) -> list[int]:
+        """The pids of the jobs' live processes with this name, also of those that left their parent."""
+        return [process.pid for process in processes.marked(self.key) if _name(process) == name]
+
     def until(self, condition: Callable[[], Any], limit_s: float = 60.0) -> Any:
         """Wait until the store (or a process) is as hoped; the condition's value. For what has no event to await."""
         deadline = time.monotonic() + limit_s
@@ -194,6 +198,13 @@ def machine_in(root: Path) -> Iterator[Machine]:
 def _is_supervisor(process: psutil.Process, data: str) -> bool:
     words = _cmdline(process)
     return "supervise" in words and data in words
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
 
 
 def _cmdline(process: psutil.Process) -> list[str]:

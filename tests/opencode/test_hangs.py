@@ -109,7 +109,7 @@ def test_a_command_that_opencode_waits_for_in_vain(machine: Machine, command: st
     machine.play("killed from outside", script)
     job = ended(machine, script)
     assert (job["status"], job["result"]) == ("completed", "I went on."), job
-    assert not [child for child in machine.servers()[0].children(recursive=True) if child.name() == "sleep"]
+    assert machine.running("sleep") == []
 
 
 def test_a_command_that_dies_twice_ends_the_job(machine: Machine) -> None:
@@ -204,7 +204,7 @@ def test_the_safety_cap(machine: Machine) -> None:
     job = ended(machine, bash("sleep 60"), OPENCODE_PROMPT_TIMEOUT_MS="3000")
     assert (job["status"], job["reason"]) == ("failed", "timeout")
     assert "OPENCODE_PROMPT_TIMEOUT_MS" in job["errorMessage"]
-    machine.until(lambda: not [p for p in machine.servers()[0].children(recursive=True) if p.name() == "sleep"])
+    machine.until(lambda: not machine.running("sleep"))
 
 
 def test_cancel_ends_what_a_job_left_in_the_background(machine: Machine) -> None:
@@ -218,13 +218,7 @@ def test_cancel_ends_what_a_job_left_in_the_background(machine: Machine) -> None
         ),
     )
     job_id = machine.submit("hang", **SHORT)
-    machine.until(lambda: len(_sleepers(machine)) == 3)
+    machine.until(lambda: len(machine.running("sleep")) == 3)
     machine.ok("cancel", job_id)
     assert machine.job(job_id)["status"] == "cancelled"
-    machine.until(lambda: not _sleepers(machine), limit_s=5)
-
-
-def _sleepers(machine: Machine) -> list[int]:
-    from companion.supervisor import processes
-
-    return [process.pid for process in processes.marked(machine.key) if process.name() == "sleep"]
+    machine.until(lambda: not machine.running("sleep"), limit_s=5)
