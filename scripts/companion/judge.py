@@ -262,6 +262,8 @@ def _idle(job: Job, seen: Observation, now: int) -> Verdict | None:
     if seen.live_children or now - seen.moved_at <= job.limits.idle_timeout:
         return None
     message = _by_our_limit("Nothing happened for", job.limits.idle_timeout, "OPENCODE_IDLE_TIMEOUT_MS")
+    if seen.live_children is None:
+        message += " Whether a command still ran could not be looked at here."
     return _stop(seen, Ending(Status.FAILED, "idle", message))
 
 
