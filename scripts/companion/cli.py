@@ -14,12 +14,10 @@ from companion.context import PROGRAM, Context
 from companion.datadir import data_dir, ensure_private_dir
 from companion.errors import CompanionError, SettingError, UsageError
 from companion.output import EXIT_ERROR, EXIT_INTERRUPTED, show, silence_broken_pipe, tell
-from companion.settings import VARIABLES, Settings
+from companion.settings import JOB_MARKER, VARIABLES, Settings
 from companion.store import store_path
 from companion.supervisor.spawn import COMMAND as SUPERVISE
 
-# In the environment of everything that a job starts, see companion.supervisor.processes.
-JOB_MARKER = "OPENCODE_COMPANION_JOB"
 # These only read the store: they serve what it holds also where no environment can be made.
 _STORE_ONLY = ("status", "result", "wait-and-result", "task-resume-candidate", "config")
 # These make the environment where they need it, or say that there is none.

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from companion.settings import Limits
 from companion.states import ACTIVE, TERMINAL, Status
 
-JOB_TYPES = ("task", "review", "adversarial-review")
 JOB_ID = re.compile(r"\b(?:task|review|adversarial-review)-[0-9a-z]+-[0-9a-z]{6}\b")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 

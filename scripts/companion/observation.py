@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from companion.jobs import Activity, Tokens
+from companion.jobs import Tokens
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,6 @@ class Observation:
     asks: tuple[Ask, ...] = ()
     failure: Failure | None = None
     moved_at: int = 0
-    activity: Activity | None = None
     live_children: int | None = None
     processless_polls: int = 0
     holders: int = 0

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from companion.errors import SettingError
 
 MINUTE_MS = 60_000
+# In the environment of a managed server and so of everything its jobs start. The companion refuses to run under it.
+JOB_MARKER = "OPENCODE_COMPANION_JOB"
 
 
 class Variable(NamedTuple):

@@ -423,7 +423,6 @@ class JobDriver:
             asks=tuple(self._asks.values()),
             failure=self._failure,
             moved_at=self._moved_at,
-            activity=self._activity,
             live_children=self._live_children,
             processless_polls=self._processless_polls,
             holders=len(self._holders),

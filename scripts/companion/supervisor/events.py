@@ -33,11 +33,6 @@ class EventHub:
         self._connected = asyncio.Event()
         self._adapter: Adapter | None = None
 
-    @property
-    def connected(self) -> bool:
-        """Whether events are coming in right now."""
-        return self._connected.is_set()
-
     def follow(self, adapter: Adapter) -> None:
         """Read this server's stream from now on."""
         self.stop()

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import psutil
 
-# In the environment of a managed server and so of everything its jobs start. The companion refuses to run under it.
-MARKER = "OPENCODE_COMPANION_JOB"
+from companion.settings import JOB_MARKER
+
+MARKER = JOB_MARKER
 TERM_GRACE_S = 3.0
 
 
