@@ -107,6 +107,8 @@ def test_any_shell_line_keeps_what_it_does(stub: Path, parts: list[str]) -> None
     changed = with_header_in_command(command, HEADER)
     if changed == command:
         return
+    # What runs in the background may end after the shell, and two of them in either order: nothing to compare.
+    assume("&" not in command.replace("&&", ""))
     plain, told = arguments(command, stub), arguments(changed, stub)
     assert len(plain) == len(told)
     for before, after in zip(plain, told, strict=True):
