@@ -1,0 +1,1 @@
+"""Reviews: what is looked at, how the model is asked, and what its findings are worth."""
