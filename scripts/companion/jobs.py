@@ -84,7 +84,8 @@ class Followup(NamedTuple):
 class Job(NamedTuple):
     """One row of the store. Times are ms since the epoch.
 
-    `server` is empty for the managed server, else the URL of the server that the user named.
+    `server` is empty for the managed server, else the URL of the server that the user named. `review`: the checked
+    findings of a review that has ended, as companion.review.answer makes them.
     """
 
     id: str
@@ -126,6 +127,12 @@ class Job(NamedTuple):
     cancel_requested_at: int | None = None
     ending: Ending | None = None
     delivered_via: str | None = None
+    review: dict[str, Any] | None = None
+
+    @property
+    def is_review(self) -> bool:
+        """A review, of whatever kind: it only reads."""
+        return self.type != "task"
 
     @property
     def active(self) -> bool:
@@ -159,6 +166,8 @@ def column_value(value: Any) -> Any:
         return json.dumps(value._asdict())
     if isinstance(value, tuple):
         return json.dumps(list(value))
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, (Status, bool)):
         return value.value if isinstance(value, Status) else int(value)
     return value
@@ -173,6 +182,7 @@ _STRUCTURED: dict[str, Any] = {
     "followup": lambda raw: Followup(**raw),
     "progress": tuple,
     "files": tuple,
+    "review": dict,
 }
 
 
@@ -223,6 +233,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "result": job.result if job.status in TERMINAL else None,
         "partialResult": None if job.status in TERMINAL else job.result,
         "errorMessage": job.error_message,
+        "review": job.review,
         "files": list(job.files),
         "readOnly": job.read_only,
         "recovered": job.recovered,

@@ -70,6 +70,13 @@ class Nudge:
 
 
 @dataclass(frozen=True)
+class Correct:
+    """The answer is there but cannot be used: ask once for a better one. `note` tells the model what is wrong."""
+
+    note: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """Answer this ask on the user's behalf."""
 
@@ -84,7 +91,7 @@ class Block:
     ask: Ask
 
 
-Verdict = Continue | End | Stop | Resend | Reap | Nudge | Answer | Block
+Verdict = Continue | End | Stop | Resend | Reap | Nudge | Correct | Answer | Block
 
 
 def judge(job: Job, seen: Observation, now: int) -> Verdict:
@@ -94,7 +101,7 @@ def judge(job: Job, seen: Observation, now: int) -> Verdict:
     for rule in _RULES:
         verdict = rule(job, seen, now)
         if verdict is not None:
-            return verdict
+            return _not_worse(verdict, job, seen)
     return Continue(_phase(seen))
 
 
@@ -116,11 +123,13 @@ def wanted_end(job: Job) -> Ending | None:
 def _answered(job: Job, seen: Observation, now: int) -> Verdict | None:
     """The last step is over and has an answer: this wins over any wish to stop, for the answer is there."""
     last = _last(seen)
-    if last is None or not _turn_over(job, seen, last) or last.failure is not None:
+    if last is None or not _turn_over(job, seen, last) or not _is_answer(last):
         return None
-    if last.finish == "stop" and last.text.strip():
-        return End(Ending(Status.COMPLETED, "", ""), last.text)
-    return None
+    if job.followup is not None and last.answers_to == job.message_id:
+        return None  # see _correction_begins
+    if seen.correction and job.followup is None and seen.reachable and not seen.superseded and not wanted_end(job):
+        return Correct(seen.correction)
+    return End(_COMPLETED, last.text)
 
 
 def _ending_decided(job: Job, seen: Observation, now: int) -> Verdict | None:
@@ -144,6 +153,15 @@ def _safety_cap(job: Job, seen: Observation, now: int) -> Verdict | None:
         return None
     message = _by_our_limit("The job ran longer than", job.limits.prompt_timeout, "OPENCODE_PROMPT_TIMEOUT_MS")
     return _stop(seen, Ending(Status.FAILED, "timeout", message))
+
+
+def _correction_begins(job: Job, seen: Observation, now: int) -> Verdict | None:
+    """Between asking for a better answer and the first sign of it, the last step is still the first answer."""
+    last = _last(seen)
+    if last is None or _first_answer(job, seen) is not last or seen.state.kind != "idle":
+        return None
+    late = now - max(seen.sent_at, seen.idle_since or 0) > START_LIMIT_MS
+    return End(_COMPLETED, last.text) if late else Continue(Phase.FINALIZING)
 
 
 def _asked(job: Job, seen: Observation, now: int) -> Verdict | None:
@@ -272,6 +290,7 @@ _RULES: tuple[Callable[[Job, Observation, int], Verdict | None], ...] = (
     _ending_decided,
     _server_gone,
     _safety_cap,
+    _correction_begins,
     _asked,
     _never_started,
     _unknown_finish_loop,
@@ -285,6 +304,27 @@ _RULES: tuple[Callable[[Job, Observation, int], Verdict | None], ...] = (
 
 
 # What the rules share
+
+_COMPLETED = Ending(Status.COMPLETED, "", "")
+
+
+def _not_worse(verdict: Verdict, job: Job, seen: Observation) -> Verdict:
+    """A failure while the model corrects its answer does not take the first answer away."""
+    first = _first_answer(job, seen)
+    if first is None or not isinstance(verdict, End) or verdict.ending.status not in (Status.FAILED, Status.INCOMPLETE):
+        return verdict
+    return End(_COMPLETED, first.text)
+
+
+def _first_answer(job: Job, seen: Observation) -> Step | None:
+    """The answer for which a correction was asked."""
+    if job.followup is None:
+        return None
+    return next((step for step in seen.steps if step.answers_to == job.message_id and _is_answer(step)), None)
+
+
+def _is_answer(step: Step) -> bool:
+    return step.finish == "stop" and step.failure is None and bool(step.text.strip())
 
 
 def _last(seen: Observation) -> Step | None:

@@ -38,7 +38,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Step:
-    """One message of the model within our turn. `finish` is opencode's finish word."""
+    """One message of the model within our turn. `finish` is opencode's finish word; `answers_to`: to which message."""
 
     id: str
     created_at: int
@@ -48,6 +48,7 @@ class Step:
     text: str = ""
     tools: tuple[ToolCall, ...] = ()
     tokens: Tokens = field(default_factory=Tokens)
+    answers_to: str = ""
     cost: float = 0.0
 
 
@@ -87,7 +88,8 @@ class Observation:
     `idle_since` and `retrying_since` say how long the state holds. `live_children` is None where nobody can look: a
     server that is not ours, or a platform that hides them. `processless_polls` counts the reconciles in a row at which
     a command counted as running while its shell was gone; `holders` are the processes that it left behind.
-    `superseded`: another turn of the session has begun after ours.
+    `superseded`: another turn of the session has begun after ours. `correction`: what to tell the model about the last
+    step's answer, where an answer is checked and this one cannot be used.
     """
 
     reachable: bool
@@ -104,3 +106,4 @@ class Observation:
     live_children: int | None = None
     processless_polls: int = 0
     holders: int = 0
+    correction: str = ""

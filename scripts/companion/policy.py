@@ -18,6 +18,8 @@ GRANTED = ("bash", "edit", "webfetch", "external_directory")
 # Claude Code's own agents and skills, and this plugin's: a job that could reach them would delegate in a circle.
 DELEGATION = (("task", "*:*"), ("task", "opencode*"), ("skill", "*:*"), ("skill", "opencode*"))
 WRITING = ("edit", "bash")
+# All that a review may do. Whatever else there is, also by the user's plugins and MCP servers, could write.
+READING = ("read", "grep", "glob", "list")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,15 @@ class Reply:
     message: str = ""
 
 
-def session_rules(job: Job, agents_rules: Iterable[Rule]) -> tuple[Rule, ...]:
+def session_rules(job: Job, agents_rules: Iterable[Rule], readable: str | None = None) -> tuple[Rule, ...]:
     """The rules of a job's session, given those that its agent has from defaults and the user's config.
 
-    `auto` repeats the agent's own rules with `ask` turned into `allow` for what a job needs: so every deny of the user
-    stays where it was, also one for a few patterns only.
+    `readable`: a folder of ours outside the workspace that a review may read. `auto` repeats the agent's own rules with
+    `ask` turned into `allow` for what a job needs: so every deny of the user stays where it was, also one for a few
+    patterns only.
     """
+    if job.is_review:
+        return _review_rules(agents_rules, readable)
     rules: list[Rule] = []
     if job.permissions == "auto":
         rules += [Rule(name, "*", ALLOW) for name in GRANTED]
@@ -57,13 +62,25 @@ def session_rules(job: Job, agents_rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 def reply_to(job: Job, ask: Ask) -> Reply | None:
     """The answer that policy gives to an ask, or None where the user must answer."""
-    if job.permissions == "relay":
+    if job.permissions == "relay" and not job.is_review:
         return None
     if ask.kind == "question":
         return Reply("reject", "Nobody is there to answer. Decide yourself and say in your answer what you assumed.")
-    if ask.permission in GRANTED and not (job.read_only and ask.permission in WRITING):
+    if not job.is_review and ask.permission in GRANTED and not (job.read_only and ask.permission in WRITING):
         return Reply("once")
     return Reply("reject", f"This job may not do that ({ask.permission}). Go on without it, and say so in your answer.")
+
+
+def _review_rules(agents_rules: Iterable[Rule], readable: str | None) -> tuple[Rule, ...]:
+    """Nothing but reading; of the agent's own rules only those that take from it. No subagents: nothing to inherit."""
+    rules = [Rule("*", "*", DENY), *(Rule(name, "*", ALLOW) for name in READING)]
+    for rule in agents_rules:
+        names = READING if rule.permission == "*" else (rule.permission,)
+        if rule.permission == "*" or rule.permission in READING:
+            rules += [Rule(name, rule.pattern, rule.action) for name in names]
+    if readable is not None:
+        rules.append(Rule("external_directory", f"{readable}/*", ALLOW))
+    return tuple(rules)
 
 
 def _granting(rule: Rule) -> list[Rule]:

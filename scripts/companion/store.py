@@ -26,7 +26,7 @@ RETENTION_PER_WORKSPACE = 500
 # A delivery that was claimed but never confirmed may be claimed again after this long: its claimant is gone.
 CLAIM_LEASE_MS = 60_000
 # What commands print: it reaches the main model only where its own foreground call ran the command.
-PRINTING_CHANNELS = ("task", "wait-and-result", "result")
+PRINTING_CHANNELS = ("task", "review", "adversarial-review", "wait-and-result", "result")
 # Claude's hooks need a moment to see where a printed report went.
 PRINT_SETTLE_MS = 5_000
 # How far a job's row may lie before or after the time at which its call is known to have run.
@@ -81,6 +81,16 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX dispatches_by_agent ON dispatches (agent_id);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN review TEXT;
+
+    CREATE TABLE review_targets (job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE, target TEXT NOT NULL);
+
+    CREATE TABLE gate_turns (
+        claude_session TEXT PRIMARY KEY, workspace TEXT NOT NULL, base TEXT NOT NULL, at INTEGER NOT NULL,
+        rounds INTEGER NOT NULL DEFAULT 0, reviewed TEXT
+    );
+    """,
 )
 
 _COLUMNS = Job._fields
@@ -118,11 +128,19 @@ class Store:
 
     # Jobs
 
-    def add(self, job: Job) -> None:
-        """Insert a new job; it is on disk when this returns."""
+    def add(self, job: Job, review_target: str | None = None) -> None:
+        """Insert a new job, for a review with what it looks at; it is on disk when this returns."""
         marks = ", ".join("?" for _ in _COLUMNS)
         values = [column_value(getattr(job, name)) for name in _COLUMNS]
-        self._write(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
+        with self._transaction() as db:
+            db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
+            if review_target is not None:
+                db.execute("INSERT INTO review_targets VALUES (?, ?)", (job.id, review_target))
+
+    def review_target(self, job_id: str) -> str | None:
+        """What a review job looks at, None for other jobs."""
+        rows = self._read("SELECT target FROM review_targets WHERE job = ?", (job_id,))
+        return rows[0]["target"] if rows else None
 
     def get(self, job_id: str) -> Job | None:
         """The job with exactly this id."""

@@ -14,7 +14,10 @@ TITLE_CHARS = 60
 
 
 class Request(NamedTuple):
-    """What a new job is to do. `resume`: the job whose OpenCode session goes on."""
+    """What a new job is to do.
+
+    `resume`: the job whose OpenCode session goes on; `review_target`: what a review looks at, whose answer is checked.
+    """
 
     job_type: str
     text: str
@@ -24,6 +27,7 @@ class Request(NamedTuple):
     model: str | None = None
     variant: str | None = None
     resume: Job | None = None
+    review_target: str | None = None
 
 
 def submit(context: Context, request: Request) -> Job:
@@ -60,7 +64,7 @@ def submit(context: Context, request: Request) -> Job:
         variant=request.variant,
         resume_of=resume.id if resume else None,
     )
-    context.store.add(job)
+    context.store.add(job, request.review_target)
     ensure_supervisor(context.data_dir, job.workspace, job.server)
     return job
 

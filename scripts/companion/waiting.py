@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 
 from companion.context import Context
@@ -11,6 +12,7 @@ from companion.logs import log_path, tail, workspace_key
 from companion.output import EXIT_DONE, EXIT_NOT_ENDED, show, show_json, tell
 from companion.report import now_doing, reply_command, report
 from companion.states import Status
+from companion.submit import Request, submit
 from companion.supervisor.spawn import ensure_supervisor
 
 POLL_S = 0.01
@@ -52,12 +54,25 @@ def give_up(context: Context, job: Job) -> None:
     context.store.finish(job.id, Status.FAILED, "supervisor_start", error_message=message, result=job.result)
 
 
+def dispatch(context: Context, request: Request, options: argparse.Namespace) -> int:
+    """Submit a job, then print its id, or wait for it and print its report, as the options say; the exit code."""
+    job = submit(context, request)
+    if not options.background:
+        return hand_over(context, wait_for_end(context, job, options.max_wait), options.json, request.job_type)
+    if options.json:
+        show_json({"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace})
+    else:
+        show(job.id)
+    return EXIT_DONE
+
+
 def hand_over(context: Context, job: Job, as_json: bool, channel: str) -> int:
     """Print an ended job and record that this Claude session has it; or say why there is nothing yet."""
     if job.active:
         return not_ended(context, job, as_json)
     if as_json:
-        show_json({"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace, "job": job_json(job)})
+        ended = {"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace, "job": job_json(job)}
+        show_json({**(job.review or {}), **ended})
     else:
         show(report(job, context.command))
     try:

@@ -10,6 +10,8 @@ SUMMARIES: dict[str, str] = {
     "result": "print the stored answer of a job that has ended",
     "cancel": "stop a job",
     "monitor": "watch jobs: a line for every event, and each answer once",
+    "review": "let OpenCode review the changes of this workspace",
+    "adversarial-review": "let OpenCode question the design and the assumptions of the changes",
     "task-resume-candidate": "show which OpenCode session `task --resume-last` would continue",
     "heal": "carry on, or end with the truth, jobs that nobody drives any more",
     "permissions": "show what running jobs wait for, and answer it",

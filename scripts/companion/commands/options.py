@@ -24,6 +24,27 @@ def add_max_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_when(parser: argparse.ArgumentParser) -> None:
+    """`--background` or `--wait`, and `--max-wait S`."""
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument("--background", action="store_true", help="print the job's id and return")
+    when.add_argument("--wait", action="store_true", help="wait for the end and print the report (the default)")
+    add_max_wait(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """`--model P/M`."""
+    parser.add_argument("--model", metavar="P/M", type=_model, help="the model, as provider/model")
+
+
+def _model(text: str) -> str:
+    if not all(text.partition("/")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form provider/model, e.g. anthropic/claude-sonnet-4-5"
+        )
+    return text
+
+
 def seconds(text: str) -> float:
     """A number of seconds, 0 or more."""
     try:

@@ -17,24 +17,20 @@ import argparse
 import os
 import sys
 
-from companion.commands.options import add_json, add_max_wait
+from companion.commands.options import add_json, add_model, add_when
 from companion.context import Context
 from companion.errors import CompanionError, UsageError
 from companion.jobs import Job
-from companion.output import EXIT_DONE, show, show_json
-from companion.submit import Request, newest_resumable, submit
-from companion.waiting import hand_over, wait_for_end
+from companion.submit import Request, newest_resumable
+from companion.waiting import dispatch
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    when = parser.add_mutually_exclusive_group()
-    when.add_argument("--background", action="store_true", help="print the job's id and return")
-    when.add_argument("--wait", action="store_true", help="wait for the end and print the report (the default)")
-    add_max_wait(parser)
+    add_when(parser)
     parser.add_argument("--read-only", action="store_true", help="the job may read, but neither edit nor run commands")
     parser.add_argument("--agent", metavar="A", help="OpenCode's agent, e.g. build or plan")
-    parser.add_argument("--model", metavar="P/M", help="the model, as provider/model")
+    add_model(parser)
     parser.add_argument("--variant", metavar="V", help="the model's variant, e.g. high")
     session = parser.add_mutually_exclusive_group()
     session.add_argument("--resume-last", action="store_true", help="go on in the session of the newest task here")
@@ -48,10 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, options: argparse.Namespace) -> int:
     """Submit, then wait unless told otherwise."""
-    if options.model is not None and not all(options.model.partition("/")):
-        raise UsageError(
-            f"--model {options.model!r} is not of the form provider/model, e.g. anthropic/claude-sonnet-4-5."
-        )
     request = Request(
         job_type="task",
         text=task_text(options),
@@ -62,40 +54,40 @@ def run(context: Context, options: argparse.Namespace) -> int:
         variant=options.variant,
         resume=_resumed(context, options),
     )
-    job = submit(context, request)
-    if options.background:
-        if options.json:
-            show_json({"jobId": job.id, "status": job.status.value, "workspaceRoot": job.workspace})
-        else:
-            show(job.id)
-        return EXIT_DONE
-    return hand_over(context, wait_for_end(context, job, options.max_wait), options.json, "task")
+    return dispatch(context, request, options)
 
 
 def task_text(options: argparse.Namespace) -> str:
     """The task's text from the words, the file or stdin, byte for byte. UsageError if there is none."""
-    if options.prompt_file is not None:
-        if options.text:
-            raise UsageError("The task is given twice: as words and with --prompt-file. Use one of them.")
+    if options.prompt_file is None:
+        text = given_text(options, "task")
+    elif options.text:
+        raise UsageError("The task is given twice: as words and with --prompt-file. Use one of them.")
+    else:
         try:
             with open(options.prompt_file, "rb") as file:
-                data = file.read()
+                text = _decoded(file.read(), "task", options.prompt_file)
         except OSError as error:
             raise CompanionError(f"--prompt-file {options.prompt_file}: {error.strerror}.") from error
-        source = options.prompt_file
-    elif options.text == ["-"] and not getattr(options, "literal", False):
-        data, source = sys.stdin.buffer.read(), "stdin"
-    else:
-        data, source = b" ".join(os.fsencode(word) for word in options.text), "the command line"
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CompanionError(
-            f"The task from {source} is not UTF-8 (byte {error.start}); convert it and try again."
-        ) from None
     if not text.strip():
         raise UsageError("The task's text is empty: give it as words, with --prompt-file F, or on stdin with -.")
     return text
+
+
+def given_text(options: argparse.Namespace, what: str) -> str:
+    """The text from the words or stdin, byte for byte. `what` it is, for the error message."""
+    if options.text == ["-"] and not getattr(options, "literal", False):
+        return _decoded(sys.stdin.buffer.read(), what, "stdin")
+    return _decoded(b" ".join(os.fsencode(word) for word in options.text), what, "the command line")
+
+
+def _decoded(data: bytes, what: str, source: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CompanionError(
+            f"The {what} from {source} is not UTF-8 (byte {error.start}); convert it and try again."
+        ) from None
 
 
 def _resumed(context: Context, options: argparse.Namespace) -> Job | None:

@@ -121,6 +121,7 @@ class _Message(_Shape):
             failure=self.error.ours() if self.error else None,
             tokens=self.tokens.ours(),
             cost=self.cost,
+            answers_to=self.parentID or "",
         )
 
 

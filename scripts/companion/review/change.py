@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -28,6 +29,7 @@ ALL_PATCHES_BYTES = 40_000_000
 BINARY_FROM = "5m"
 LARGEST_UNTRACKED_BYTES = 20_000_000
 GIT_LIMIT_S = 120
+STALE_S = 7 * 24 * 3600
 # What git is told for every call: no program of the repository's choosing runs, names are not escaped.
 _SAFELY = (
     *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false"),
@@ -247,6 +249,15 @@ def write_patches(change: Change, data_dir: str) -> str:
         with open(os.path.join(folder, f"{number:04}-{name}.diff"), "w", encoding="utf-8") as file:
             file.write(patch)
     return folder
+
+
+def remove_stale(data_dir: str) -> None:
+    """Remove what reviews that were killed have left behind; a review that ends cleans up after itself."""
+    root = os.path.join(data_dir, _REVIEWS)
+    for name in os.listdir(root) if os.path.isdir(root) else ():
+        folder = os.path.join(root, name)
+        if time.time() - os.lstat(folder).st_mtime > STALE_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def count_lines(content: bytes) -> int:

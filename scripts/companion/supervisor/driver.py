@@ -15,6 +15,7 @@ from companion.judge import (
     Answer,
     Block,
     Continue,
+    Correct,
     End,
     Nudge,
     Reap,
@@ -43,6 +44,7 @@ from companion.opencode.adapter import (
 )
 from companion.opencode.v1 import new_message_id, new_part_id
 from companion.policy import session_rules
+from companion.review.checker import Checker
 from companion.safety import safety_header
 from companion.states import Phase, Status
 from companion.store import Store
@@ -88,6 +90,7 @@ class JobDriver:
         self._progress = list(job.progress)
         self._asks: dict[str, Ask] = {}
         self._asks_told_at = 0
+        self._checker = Checker.of(job, store) if job.is_review else None
         self._failure: Failure | None = None
         self._live_children: int | None = None
         self._processless_polls = 0
@@ -235,7 +238,8 @@ class JobDriver:
         agent = self.job.agent or (previous and previous.agent) or catalog.default_agent
         known_agent = catalog.agents.get(agent)
         model = self.job.model or (known_agent and known_agent.model) or (previous and previous.model)
-        rules = session_rules(self.job, known_agent.rules if known_agent else ())
+        readable = self._checker.folder if self._checker else None
+        rules = session_rules(self.job, known_agent.rules if known_agent else (), readable)
         if previous is not None and previous.opencode_session:
             session = previous.opencode_session
             await adapter.update_session(session, rules, self.job.id)
@@ -290,10 +294,12 @@ class JobDriver:
         reconcile = due or (self._stale and not self._server.silent)
         reachable = await self._reconcile(adapter) if reconcile else self._server.serves(adapter)
         self._refresh()
+        await self._check_answer()
         verdict = judge(self.job, self._observe(reachable), now_ms())
-        if isinstance(verdict, End) and reachable and self._log.user_message:
+        if isinstance(verdict, End | Correct) and reachable and self._log.user_message:
             # What ends a job is read from the server's own record, not pieced together from events.
             reachable = await self._read_turn(adapter, whole=True)
+            await self._check_answer()
             verdict = judge(self.job, self._observe(reachable), now_ms())
         return verdict
 
@@ -314,7 +320,7 @@ class JobDriver:
         elif isinstance(verdict, Reap):
             await asyncio.to_thread(self._watch.end, self._holders, REAP_GRACE_S)
             self._processless_polls = 0
-        elif isinstance(verdict, Nudge):
+        elif isinstance(verdict, Nudge | Correct):
             self._store.update(self.job.id, followup=Followup(new_message_id(), new_part_id(), verdict.note))
             self._refresh()
             await self._follow_up(adapter)
@@ -426,7 +432,15 @@ class JobDriver:
             live_children=self._live_children,
             processless_polls=self._processless_polls,
             holders=len(self._holders),
+            correction=self._checker.correction if self._checker else "",
         )
+
+    async def _check_answer(self) -> None:
+        """Where answers are checked: look at the newest one. It may take reading files."""
+        if self._checker is not None:
+            steps = self._log.steps()
+            text = steps[-1].text if steps and steps[-1].finish == "stop" else ""
+            await asyncio.to_thread(self._checker.look, text)
 
     def _waits_for_clock(self) -> bool:
         """Whether a decision only waits for time to pass."""
@@ -467,8 +481,9 @@ class JobDriver:
         return answered
 
     async def _follow_up(self, adapter: Adapter) -> None:
-        """Stop the run that hangs, and ask the model to go on."""
-        await self._abort(adapter)
+        """Stop the run if it hangs, and send the second message of the turn."""
+        if self._state.kind != "idle":
+            await self._abort(adapter)
         self._asks.clear()
         self._log.members |= frozenset(self._ours())
         await self._send(adapter)
@@ -560,6 +575,11 @@ class JobDriver:
         return produced(self._observe(True)) or self.job.result
 
     def _finish(self, ending: Ending, text: str | None) -> None:
+        result, review = text if text is not None else self.job.result, None
+        if self._checker is not None:
+            if ending.status is Status.COMPLETED and text is not None:
+                result, review = self._checker.outcome(text)
+            self._checker.close()
         tokens, cost = self._log.usage()
         if self.job.tokens.input + self.job.tokens.output > tokens.input + tokens.output:
             tokens, cost = self.job.tokens, self.job.cost
@@ -567,7 +587,8 @@ class JobDriver:
             self.job.id,
             ending.status,
             ending.reason or None,
-            result=text if text is not None else self.job.result,
+            result=result,
+            review=review,
             error_message=ending.message or None,
             tokens=tokens,
             cost=cost,

@@ -13,6 +13,7 @@ from companion import filelock
 from companion.errors import CompanionError
 from companion.jobs import Job, now_ms
 from companion.logs import log_path, rotate, workspace_key
+from companion.review.change import remove_stale
 from companion.settings import Settings
 from companion.states import Status
 from companion.store import Store
@@ -53,6 +54,7 @@ class Supervisor:
         seen_version = -1
         busy_at = housekeeping_at = time.monotonic()
         self._store.prune()
+        remove_stale(self._data_dir)
         while not self._asked_to_leave:
             version = self._store.version()
             if version != seen_version:
@@ -114,6 +116,7 @@ class Supervisor:
 
     def _keep_house(self) -> None:
         self._store.prune()
+        remove_stale(self._data_dir)
         for name in ("server", "supervisor"):
             rotate(log_path(self._data_dir, name, self._key))
 
