@@ -29,11 +29,11 @@ def main() -> int:
     sys.pycache_prefix = bytecode_dir(folder)
     sys.dont_write_bytecode = sys.pycache_prefix is None
     if b"SessionStart" not in payload and b"/opencode:" not in payload:
-        from companion.hooks import glance
+        from companion.hooks import gate_switch, glance
 
         # Besides answers, the notice of a subagent's end is of interest where one has dispatched a job.
         question = glance.DISPATCHES if b"<task-notification>" in payload else glance.UNREAD
-        if not glance.finds(question, payload, folder):
+        if not gate_switch.may_be_on(folder) and not glance.finds(question, payload, folder):
             return 0
     from companion.hooks.run import run
 

@@ -50,11 +50,22 @@ class Ran:
         return found
 
 
-def run_hook(name: str, payload: Any, data_dir: Path, *arguments: str, python: str = sys.executable, **env: str) -> Ran:
-    """Run a hook on a payload, or on bytes as they are. By default as in plain `claude -p`."""
+def run_hook(
+    name: str,
+    payload: Any,
+    data_dir: Path,
+    *arguments: str,
+    python: str = sys.executable,
+    bare: bool = True,
+    **env: str,
+) -> Ran:
+    """Run a hook on a payload, or on bytes as they are. By default as in plain `claude -p`.
+
+    `bare`: without the packages of the Python at hand, as on most machines.
+    """
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     done = subprocess.run(
-        [python, "-I", "-S", str(ROOT / "hooks" / f"{name}.py"), *arguments],
+        [python, *(["-I", "-S"] if bare else []), str(ROOT / "hooks" / f"{name}.py"), *arguments],
         input=raw,
         capture_output=True,
         env=hook_env(data_dir, **env),

@@ -522,4 +522,6 @@ def test_gate_lets_the_turn_end(tmp_path: Path, settings: str | None, active: bo
     if settings is not None:
         (tmp_path / "settings.json").write_text(settings)
     stop = fixture("Stop.bash-ok", cwd="/", stop_hook_active=active)
-    assert run_hook("stop_review_gate", stop, tmp_path).output is None
+    told = run_hook("stop_review_gate", stop, tmp_path).output
+    on = settings is not None and "true}}" in settings and not active
+    assert set(told or {}) == ({"systemMessage"} if on else set())  # "/" is no repository: nothing to look at

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from companion import __version__
 from companion.bootstrap import PLUGIN_ROOT, ensure_environment, environment_python, stderr_progress
-from companion.commands import SUMMARIES, module_name
+from companion.commands import INTERNAL, SUMMARIES, module_name
 from companion.context import PROGRAM, Context
 from companion.datadir import data_dir, ensure_private_dir
 from companion.errors import CompanionError, SettingError, UsageError
@@ -62,7 +62,7 @@ def _run(argv: list[str]) -> int:
         show(f"{PROGRAM} {__version__}")
         return 0
     name, *words = argv
-    if name not in SUMMARIES:
+    if name not in SUMMARIES and name not in INTERNAL:
         raise UsageError(f"There is no command {name!r}{_nearest(name)}. See `{PROGRAM} --help`.")
     command = importlib.import_module(module_name(name))
     parser = Parser(

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, TypeAdapter, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 # Above 10,000 UTF-16 units Claude Code moves injected text to a file and shows 2 KB of it (measured).
@@ -315,8 +315,14 @@ class SubagentStopOutput(BlockOutput):
     """No `additionalContext`: at this event it too sends the subagent on."""
 
 
-class StopOutput(BlockOutput):
-    pass
+class StopNotice(Answer):
+    """A line for the person; the turn ends."""
+
+    systemMessage: Injected
+
+
+class StopOutput(RootModel[BlockOutput | StopNotice]):
+    """The gate sends Claude on, or says why it could not look."""
 
 
 class SessionStartSpecific(Answer):

@@ -87,7 +87,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE review_targets (job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE, target TEXT NOT NULL);
 
     CREATE TABLE gate_turns (
-        claude_session TEXT PRIMARY KEY, workspace TEXT NOT NULL, base TEXT NOT NULL, at INTEGER NOT NULL,
+        claude_session TEXT PRIMARY KEY, base TEXT NOT NULL, at INTEGER NOT NULL,
         rounds INTEGER NOT NULL DEFAULT 0, reviewed TEXT
     );
     """,
@@ -241,6 +241,7 @@ class Store:
 
     def prune(self) -> int:
         """Remove ended jobs older than 30 days and beyond the newest 500 of a workspace. Returns how many."""
+        self._write("DELETE FROM gate_turns WHERE at < ?", (now_ms() - RETENTION_MS,))
         return self._write(
             f"""
             DELETE FROM jobs WHERE NOT {_ACTIVE} AND (completed_at < ? OR id IN (
@@ -462,6 +463,34 @@ class Store:
         """Answers left for a job: request id to (reply, message)."""
         rows = self._read("SELECT * FROM replies WHERE job = ?", (job_id,))
         return {row["request_id"]: (row["reply"], row["message"]) for row in rows}
+
+    # The review gate: how a session's turn began, and what of it was reviewed
+
+    def begin_gate_turn(self, claude_session: str, base: str) -> None:
+        """A person's prompt begins a turn; `base` is the working tree at that moment, as a git tree's id."""
+        self._write(
+            "INSERT OR REPLACE INTO gate_turns (claude_session, base, at) VALUES (?, ?, ?)",
+            (claude_session, base, now_ms()),
+        )
+
+    def forget_gate_turn(self, claude_session: str) -> None:
+        """How the turn began is not known."""
+        self._write("DELETE FROM gate_turns WHERE claude_session = ?", (claude_session,))
+
+    def gate_turn(self, claude_session: str) -> sqlite3.Row | None:
+        """base, rounds (BLOCKs so far), reviewed (hash of the patches seen last) of a session's turn."""
+        rows = self._read("SELECT * FROM gate_turns WHERE claude_session = ?", (claude_session,))
+        return rows[0] if rows else None
+
+    def note_gate_round(self, claude_session: str, base: str, reviewed: str, blocked: bool) -> None:
+        """The gate has reviewed the patches with this hash."""
+        self._write(
+            """
+            INSERT INTO gate_turns (claude_session, base, at, rounds, reviewed) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (claude_session) DO UPDATE SET rounds = rounds + excluded.rounds, reviewed = excluded.reviewed
+            """,
+            (claude_session, base, now_ms(), int(blocked), reviewed),
+        )
 
     # Servers
 

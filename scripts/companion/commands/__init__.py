@@ -21,6 +21,9 @@ SUMMARIES: dict[str, str] = {
     "demo": "try the whole path on this machine, with a scripted model and no account",
 }
 
+# Called by the plugin's own hooks, not by people; the help does not show them.
+INTERNAL = ("review-gate",)
+
 
 def module_name(command: str) -> str:
     """The module in which a command lives."""

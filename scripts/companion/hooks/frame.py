@@ -71,13 +71,18 @@ def framed_report(job: Job, limit: int = MAX_RESULT_UNITS) -> str:
         head.append(f"Reason: {job.reason or 'unknown'}. {_field(job.error_message or '')}".rstrip())
         head += [PARTIAL_NOTE] if body else []
     shown = cut(body, max(0, min(limit, MAX_RESULT_UNITS)))
-    lines = [*head, "----- begin of OpenCode's output -----", shown, "----- end of OpenCode's output -----"]
+    lines = [*head, between_lines(shown)]
     if shown != body:
         lines.append(f"This is the beginning only ({len(shown)} of {len(body)} characters). The whole: {whole(job.id)}")
     if job.files:
         names = ", ".join(job.files)
         lines.append(f"Changed files: {_field(names)}")
     return cut("\n".join(lines), MAX_UNITS)
+
+
+def between_lines(text: str) -> str:
+    """Text of OpenCode, set apart from ours."""
+    return f"----- begin of OpenCode's output -----\n{text}\n----- end of OpenCode's output -----"
 
 
 def framed_reports(jobs: list[Job], limit: int) -> tuple[str, list[Job]]:

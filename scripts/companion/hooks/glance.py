@@ -7,12 +7,14 @@ import os
 
 ACTIVE = "SELECT 1 FROM jobs WHERE claude_session = ? AND status IN ('queued', 'running') LIMIT 1"
 DISPATCHES = "SELECT 1 FROM dispatches WHERE claude_session = ? LIMIT 1"
+# As in companion.store, which takes too long to load here.
+PRINTING = "('task', 'review', 'adversarial-review', 'wait-and-result', 'result')"
 # An ended job without a delivery that the main model has certainly read.
-UNREAD = """
+UNREAD = f"""
     SELECT 1 FROM jobs LEFT JOIN deliveries d ON d.job = jobs.id AND d.claude_session = jobs.claude_session
     LEFT JOIN dispatches o ON o.job = jobs.id
     WHERE jobs.claude_session = ? AND jobs.status NOT IN ('queued', 'running') AND
-    (d.confirmed_at IS NULL OR (o.heard = 0 AND d.channel IN ('task', 'wait-and-result', 'result'))) LIMIT 1
+    (d.confirmed_at IS NULL OR (o.heard = 0 AND d.channel IN {PRINTING})) LIMIT 1
 """
 _KEY = b'"session_id":'
 BUSY_S = 1.0

@@ -13,7 +13,10 @@ from companion.hooks.run import answer
 
 BUSY_S = 1.0
 _TASK_ID = re.compile(r"<task-id>\s*([0-9A-Za-z_-]+)\s*</task-id>")
-RESCUE_COMMAND = "/opencode:rescue"
+# Such a prompt comes from Claude Code itself, not from a person.
+NOTIFICATION = "<task-notification>"
+# Slash commands that dispatch a job.
+DISPATCHING = ("/opencode:rescue", "/opencode:review", "/opencode:adversarial-review")
 
 
 def main(payload: dict[str, Any], env: Mapping[str, str], data_dir: str, arguments: list[str]) -> int:
@@ -51,8 +54,10 @@ def take_over(payload: Mapping[str, Any], data_dir: str) -> None:
 
 
 def at_prompt(payload: Mapping[str, Any], env: Mapping[str, str], data_dir: str) -> None:
-    """Say how to run a rescue where nothing can wake Claude, and announce unread answers."""
-    if text(payload, "prompt").startswith(RESCUE_COMMAND):
+    """Note a turn's beginning for the gate, say how to run a rescue where nothing can wake Claude, announce answers."""
+    if not text(payload, "prompt").lstrip().startswith(NOTIFICATION):
+        begin_gate_turn(payload, data_dir)
+    if text(payload, "prompt").startswith(DISPATCHING):
         from companion.hooks.claude_process import cannot_be_woken
 
         if cannot_be_woken(env):
@@ -62,12 +67,32 @@ def at_prompt(payload: Mapping[str, Any], env: Mapping[str, str], data_dir: str)
     announce(payload, env, data_dir, over)
 
 
+def begin_gate_turn(payload: Mapping[str, Any], data_dir: str) -> None:
+    """Where the review gate is on, note what the working tree holds before Claude works on it."""
+    from companion.hooks.gate_switch import may_be_on
+
+    if not may_be_on(data_dir):
+        return
+    from companion.errors import CompanionError
+    from companion.hooks.stop_review_gate import begin_turn, is_on
+    from companion.workspace import find_workspace
+
+    workspace = find_workspace(text(payload, "cwd") or None)
+    if is_on(data_dir, workspace):
+        try:
+            begin_turn(text(payload, "session_id"), data_dir, workspace)
+        except CompanionError:
+            pass  # the gate then compares with the last commit, and tells itself what is amiss
+
+
 def announce(payload: Mapping[str, Any], env: Mapping[str, str], data_dir: str, over: str) -> None:
     """Put the reports of ended jobs that nobody has read before the model, along with the prompt."""
     from companion.hooks.delivery import PROMPT, Turn, claim, turn_of
     from companion.hooks.frame import framed_reports, inline_limit
-    from companion.store import Store
+    from companion.store import Store, store_path
 
+    if not os.path.exists(store_path(data_dir)):
+        return
     session = text(payload, "session_id")
     with Store(data_dir, BUSY_S, repair=False) as store:
         if over:
@@ -89,7 +114,7 @@ def announce(payload: Mapping[str, Any], env: Mapping[str, str], data_dir: str, 
 
 def ended_agent(prompt: str) -> str:
     """The id of the subagent whose end a notification tells, if it is one."""
-    if not prompt.lstrip().startswith("<task-notification>"):
+    if not prompt.lstrip().startswith(NOTIFICATION):
         return ""
     found = _TASK_ID.search(prompt)
     return found.group(1) if found else ""

@@ -238,6 +238,19 @@ def compare(git: Git, base: str, tree: str, label: str, skipped: tuple[str, ...]
     return Change(label, base, files, tuple(patches), skipped, whole)
 
 
+def head_of(git: Git) -> str:
+    """The commit that is checked out, or the empty tree where there is none yet."""
+    return git.commit("HEAD") or git.run("hash-object", "-t", "tree", "--stdin").decode().strip()
+
+
+def private_folder(data_dir: str, name: str) -> str:
+    """A folder of this name for what reviews keep for a while, made if it is not there."""
+    folder = os.path.join(data_dir, _REVIEWS, name)
+    ensure_private_dir(os.path.dirname(folder))
+    ensure_private_dir(folder)
+    return folder
+
+
 def write_patches(change: Change, data_dir: str) -> str:
     """Write the patches into a folder of their own, one file each; the folder's path."""
     root = os.path.join(data_dir, _REVIEWS)
@@ -281,10 +294,8 @@ def _start(git: Git, base: str | None) -> tuple[str, str]:
     """Where the change starts, and what is compared, in words."""
     head = git.commit("HEAD")
     if base is None:
-        if head:
-            return head, f"working tree against HEAD ({head[:7]})"
-        empty = git.run("hash-object", "-t", "tree", "--stdin").decode().strip()
-        return empty, "working tree of a repository without commits"
+        label = f"working tree against HEAD ({head[:7]})" if head else "working tree of a repository without commits"
+        return head_of(git), label
     found = git.commit(base) if base and not base.startswith("-") else ""
     if not found:
         raise CompanionError(

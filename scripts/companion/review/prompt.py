@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Iterable
 
-from companion.review.change import Change
+from companion.review.change import INLINE_BYTES, Change
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _PLACE = re.compile(r"\{\{([A-Z]+)\}\}")
@@ -26,7 +26,20 @@ def review_prompt(kind: str, change: Change, folder: str | None, focus: str) -> 
         else "",
         FORM=fill("form", SCHEMA=json.dumps(schema(), indent=1)),
     )
-    return prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # names need not be UTF-8
+    return _sendable(prompt)
+
+
+def gate_prompt(change: Change, said: str) -> str:
+    """The prompt of the review gate: the change, bounded, and what the agent has said about it."""
+    whole = "".join(change.patches)
+    shown = whole if len(whole) <= INLINE_BYTES else f"{whole[:INLINE_BYTES]}\n(cut here: {len(whole):,} characters)"
+    prompt = fill(
+        "gate",
+        TARGET=f"{change.label}, {change.summary}",
+        CHANGE=framed("CHANGE", shown),
+        SAID=f"\nWhat the agent says about it:\n\n{framed('MESSAGE', said)}\n" if said.strip() else "",
+    )
+    return _sendable(prompt)
 
 
 def correction_prompt(problems: Iterable[str]) -> str:
@@ -51,6 +64,11 @@ def schema() -> dict[str, object]:
     with open(os.path.join(_FOLDER, "findings.schema.json"), encoding="utf-8") as file:
         found: dict[str, object] = json.load(file)
     return found
+
+
+def _sendable(prompt: str) -> str:
+    """File names need not be UTF-8, but what is stored and sent must."""
+    return prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _inline(change: Change) -> str:
