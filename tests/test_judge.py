@@ -19,6 +19,7 @@ from companion.judge import (
     Answer,
     Block,
     Continue,
+    Correct,
     End,
     Nudge,
     Reap,
@@ -77,6 +78,7 @@ def seen(*steps: Step, **changes: Any) -> Observation:
     return replace(known, **changes)
 
 
+DONE = Ending(Status.COMPLETED, "", "")
 RUNNING_STEP = step(completed_at=None, finish=None, text="")
 BASH = ToolCall("bash", "npm test", running=True, started_at=NOW - 10_000)
 PERMISSION = Ask("per_1", "ses_1", "permission", "bash", "bash: rm x", seen_at=NOW - 1_000)
@@ -250,6 +252,118 @@ def test_after_sending_again_the_lost_step_is_not_judged() -> None:
     assert isinstance(judge(job(), replace(waiting, sent_at=NOW - START_LIMIT_MS - 1), NOW), End)
 
 
+# Answers that are checked
+
+FLAWED = "Its lines do not exist."
+FIRST = step(text="the first answer", answers_to="msg_a")
+SECOND = step(id="msg_2", created_at=NOW - 30_000, text="the second answer", answers_to="msg_b")
+SECOND_RUNS = replace(SECOND, completed_at=None, finish=None, text="the sec")
+
+
+def review(**changes: Any) -> Job:
+    return job(id="review-a-000000", type="review", read_only=True, message_id="msg_a", **changes)
+
+
+CORRECTED = review(followup=Followup("msg_b", "prt_b", FLAWED))
+
+
+def test_a_flawed_answer_is_corrected_once() -> None:
+    assert judge(review(), seen(FIRST, correction=FLAWED), NOW) == Correct(FLAWED)
+    for flaw in ("", FLAWED):
+        assert judge(CORRECTED, seen(FIRST, SECOND, correction=flaw), NOW) == End(DONE, "the second answer")
+
+
+def test_a_good_answer_needs_no_correction() -> None:
+    assert judge(review(), seen(FIRST), NOW) == End(DONE, "the first answer")
+
+
+@pytest.mark.parametrize(
+    ("known", "observation"),
+    [
+        (review(cancel_requested_at=NOW), seen(FIRST, correction=FLAWED)),
+        (review(ending=Ending(Status.FAILED, "idle", "x")), seen(FIRST, correction=FLAWED)),
+        (review(), seen(FIRST, correction=FLAWED, superseded=True, state=BUSY)),
+        (review(), seen(FIRST, correction=FLAWED, reachable=False)),
+        (CORRECTED, seen(replace(FIRST, answers_to="msg_b"), correction=FLAWED)),
+    ],
+    ids=["cancelled", "decided before", "superseded", "server gone", "asked to go on before"],
+)
+def test_a_flawed_answer_is_taken_as_it_is_where_it_cannot_be_corrected(known: Job, observation: Observation) -> None:
+    assert judge(known, observation, NOW) == End(DONE, "the first answer")
+
+
+def test_until_the_correction_begins_the_first_answer_is_not_judged_again() -> None:
+    """Also after a crash between storing and sending the message: it is sent by whoever finds the job."""
+    for correction in ("", FLAWED):
+        waiting = seen(FIRST, sent_at=NOW - START_LIMIT_MS, idle_since=NOW - 40_000, correction=correction)
+        assert judge(CORRECTED, waiting, NOW) == Continue(Phase.FINALIZING)
+        assert judge(CORRECTED, replace(waiting, sent_at=NOW - 90_000, idle_since=NOW - 1), NOW) == Continue(
+            Phase.FINALIZING
+        )
+        never = replace(waiting, sent_at=NOW - START_LIMIT_MS - 1)
+        assert judge(CORRECTED, never, NOW) == End(DONE, "the first answer")
+
+
+def test_while_the_correction_runs_the_job_goes_on() -> None:
+    assert judge(CORRECTED, seen(FIRST, state=BUSY), NOW) == Continue(Phase.ANSWERING)
+    assert judge(CORRECTED, seen(FIRST, SECOND_RUNS, state=BUSY), NOW) == Continue(Phase.ANSWERING)
+
+
+FAILURES: dict[str, tuple[Job, Observation]] = {
+    "an error of the provider": (CORRECTED, seen(FIRST, replace(SECOND, failure=Failure("APIError", "x", 500)))),
+    "no text": (CORRECTED, seen(FIRST, replace(SECOND, text=" "))),
+    "cut by length": (CORRECTED, seen(FIRST, replace(SECOND, finish="length"))),
+    "a stream without finish": (CORRECTED, seen(FIRST, replace(SECOND, finish="unknown"))),
+    "the server is lost too often": (
+        CORRECTED._replace(resends=RESEND_LIMIT),
+        seen(FIRST, SECOND_RUNS, reachable=False),
+    ),
+    "the server is lost too often, before it began": (
+        CORRECTED._replace(resends=RESEND_LIMIT),
+        seen(FIRST, reachable=False),
+    ),
+    "stopped by a limit": (
+        CORRECTED._replace(ending=Ending(Status.FAILED, "timeout", "x")),
+        seen(FIRST, replace(SECOND_RUNS, failure=Failure("MessageAbortedError", "x"), completed_at=NOW)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("known", "observation"), FAILURES.values(), ids=FAILURES)
+def test_a_failed_correction_does_not_take_the_first_answer_away(known: Job, observation: Observation) -> None:
+    assert judge(known, observation, NOW) == End(DONE, "the first answer")
+
+
+def test_a_correction_whose_server_died_is_asked_for_again() -> None:
+    for steps in ((FIRST,), (FIRST, SECOND_RUNS)):
+        assert judge(CORRECTED, seen(*steps, reachable=False), NOW) == Resend()
+    assert judge(CORRECTED, seen(FIRST, SECOND_RUNS), NOW) == Resend()
+
+
+def test_a_correction_that_hangs_is_stopped() -> None:
+    verdict = judge(CORRECTED, replace(QUIET, steps=(FIRST, *QUIET.steps)), NOW)
+    assert isinstance(verdict, Stop)
+    assert verdict.ending.reason == "idle"
+
+
+def test_a_cancelled_correction_is_cancelled() -> None:
+    cancelled = CORRECTED._replace(cancel_requested_at=NOW)
+    assert isinstance(judge(cancelled, seen(FIRST, SECOND_RUNS, state=BUSY), NOW), Stop)
+    for steps in (
+        (FIRST,),
+        (FIRST, replace(SECOND_RUNS, failure=Failure("MessageAbortedError", "x"), completed_at=NOW)),
+    ):
+        verdict = judge(cancelled, seen(*steps), NOW)
+        assert isinstance(verdict, End)
+        assert verdict.ending.status is Status.CANCELLED
+        assert verdict.text and verdict.text.startswith("the first answer")
+
+
+def test_a_second_answer_that_came_wins_over_a_cancel() -> None:
+    cancelled = CORRECTED._replace(cancel_requested_at=NOW)
+    assert judge(cancelled, seen(FIRST, SECOND), NOW) == End(DONE, "the second answer")
+
+
 # Properties
 
 times = st.integers(0, NOW + 1_000_000)
@@ -270,6 +384,7 @@ steps = st.builds(
     st.none() | failures,
     texts,
     st.lists(tool_calls, max_size=2).map(tuple),
+    answers_to=st.sampled_from(["msg_a", "msg_b"]),
 )
 observations = st.builds(
     Observation,
@@ -297,6 +412,7 @@ observations = st.builds(
     live_children=st.none() | st.integers(0, 3),
     processless_polls=st.integers(0, 9),
     holders=st.integers(0, 2),
+    correction=st.sampled_from(["", FLAWED]),
 )
 jobs = st.builds(
     job,
@@ -308,6 +424,8 @@ jobs = st.builds(
     ending=st.none() | st.just(Ending(Status.FAILED, "idle", "x")),
     permissions=st.sampled_from(["auto", "relay"]),
     read_only=st.booleans(),
+    message_id=st.just("msg_a"),
+    followup=st.none() | st.just(Followup("msg_b", "prt_b", FLAWED)),
 )
 
 
@@ -341,6 +459,26 @@ def test_more_evidence_of_life_never_makes_a_job_stuck(
 def test_a_run_that_still_moves_is_not_called_idle(known: Job, observation: Observation, now: int) -> None:
     verdict = judge(known._replace(ending=None), replace(observation, moved_at=now), now)
     assert not (isinstance(verdict, End | Stop) and verdict.ending.reason == "idle")
+
+
+@given(jobs, observations, times)
+def test_no_more_than_one_correction_is_asked_for_and_none_against_a_wish_to_end(
+    known: Job, observation: Observation, now: int
+) -> None:
+    if isinstance(judge(known, observation, now), Correct):
+        assert observation.correction
+        assert known.followup is None
+        assert known.cancel_requested_at is None and known.ending is None
+
+
+@given(jobs, observations, times)
+def test_an_answer_that_was_given_is_never_lost_to_its_correction(
+    known: Job, observation: Observation, now: int
+) -> None:
+    known = known._replace(followup=Followup("msg_b", "prt_b", FLAWED), cancel_requested_at=None)
+    verdict = judge(known, replace(observation, steps=(FIRST, *observation.steps)), now)
+    if isinstance(verdict, End):
+        assert verdict.ending.status in (Status.COMPLETED, Status.CANCELLED)
 
 
 def _stuck(verdict: Verdict) -> bool:

@@ -101,13 +101,21 @@ def judge(job: Job, seen: Observation, now: int) -> Verdict:
     for rule in _RULES:
         verdict = rule(job, seen, now)
         if verdict is not None:
-            return _not_worse(verdict, job, seen)
+            return not_worse(verdict, job, seen) if isinstance(verdict, End) else verdict
     return Continue(_phase(seen))
 
 
 def produced(seen: Observation) -> str | None:
     """All text that the turn has produced so far, the steps separated by an empty line."""
     return "\n\n".join(step.text for step in seen.steps if step.text.strip()) or None
+
+
+def not_worse(end: End, job: Job, seen: Observation) -> End:
+    """A failure while the model corrects its answer does not take the first answer away."""
+    first = _first_answer(job, seen)
+    if first is None or end.ending.status not in (Status.FAILED, Status.INCOMPLETE):
+        return end
+    return End(_COMPLETED, first.text)
 
 
 def wanted_end(job: Job) -> Ending | None:
@@ -308,14 +316,6 @@ _RULES: tuple[Callable[[Job, Observation, int], Verdict | None], ...] = (
 _COMPLETED = Ending(Status.COMPLETED, "", "")
 
 
-def _not_worse(verdict: Verdict, job: Job, seen: Observation) -> Verdict:
-    """A failure while the model corrects its answer does not take the first answer away."""
-    first = _first_answer(job, seen)
-    if first is None or not isinstance(verdict, End) or verdict.ending.status not in (Status.FAILED, Status.INCOMPLETE):
-        return verdict
-    return End(_COMPLETED, first.text)
-
-
 def _first_answer(job: Job, seen: Observation) -> Step | None:
     """The answer for which a correction was asked."""
     if job.followup is None:
@@ -369,7 +369,9 @@ def _resend_or(job: Job, seen: Observation, now: int, what: str) -> Verdict:
     if _may_resend(job, now):
         return Resend()
     why = "it was resumed twice already" if job.resends >= RESEND_LIMIT else "too long ago to resume it safely"
-    message = f"{what}; {why}. Run `task --resume {job.id}` to go on from where it stood."
+    message = f"{what}; {why}."
+    if not job.is_review:
+        message += f" Run `task --resume {job.id}` to go on from where it stood."
     return _end(seen, Ending(Status.FAILED, "server_lost", message))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from companion.jobs import Job
 from companion.observation import Ask
@@ -54,6 +55,8 @@ def session_rules(job: Job, agents_rules: Iterable[Rule], readable: str | None =
         for rule in agents_rules:
             rules += _granting(rule)
         rules.append(Rule("question", "*", DENY))
+    else:
+        rules += agents_rules  # the session may go on from a job that was allowed less
     rules += [Rule(permission, pattern, DENY) for permission, pattern in DELEGATION]
     if job.read_only:
         rules += [Rule(name, "*", DENY) for name in WRITING]
@@ -75,9 +78,8 @@ def _review_rules(agents_rules: Iterable[Rule], readable: str | None) -> tuple[R
     """Nothing but reading; of the agent's own rules only those that take from it. No subagents: nothing to inherit."""
     rules = [Rule("*", "*", DENY), *(Rule(name, "*", ALLOW) for name in READING)]
     for rule in agents_rules:
-        names = READING if rule.permission == "*" else (rule.permission,)
-        if rule.permission == "*" or rule.permission in READING:
-            rules += [Rule(name, rule.pattern, rule.action) for name in names]
+        names = [name for name in READING if fnmatchcase(name, rule.permission)]
+        rules += [Rule(name, rule.pattern, rule.action) for name in names]
     if readable is not None:
         rules.append(Rule("external_directory", f"{readable}/*", ALLOW))
     return tuple(rules)

@@ -132,6 +132,8 @@ def _headline(job: Job) -> str:
 
 
 def _next_step(job: Job, command: Callable[..., str]) -> str:
+    if job.is_review:
+        return f"mend the cause, then ask for the review again: {command(job.type)}"
     if job.opencode_session and job.status is not Status.COMPLETED:
         return f"{command('task', '--resume', job.id, '--', 'go on')}"
     return f"mend the cause, then run the task again; {command('doctor')} checks the installation."

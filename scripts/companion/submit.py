@@ -35,14 +35,7 @@ def submit(context: Context, request: Request) -> Job:
     resume = request.resume
     if resume is not None:
         _check_resumable(context, resume)
-    url = context.server_url
-    if url:
-        username = context.settings.text("OPENCODE_SERVER_USERNAME")
-        context.store.save_credentials(url, username, context.settings.text("OPENCODE_SERVER_PASSWORD"))
-    else:
-        from companion.opencode import binary
-
-        binary.require(context.env, context.data_dir, context.store)
+    url = server_of(context)
     now = now_ms()
     job = Job(
         id=new_job_id(request.job_type),
@@ -67,6 +60,19 @@ def submit(context: Context, request: Request) -> Job:
     context.store.add(job, request.review_target)
     ensure_supervisor(context.data_dir, job.workspace, job.server)
     return job
+
+
+def server_of(context: Context) -> str:
+    """The server that new jobs go to, empty for the managed one. CompanionError where there is no usable opencode."""
+    url = context.server_url
+    if url:
+        username = context.settings.text("OPENCODE_SERVER_USERNAME")
+        context.store.save_credentials(url, username, context.settings.text("OPENCODE_SERVER_PASSWORD"))
+    else:
+        from companion.opencode import binary
+
+        binary.require(context.env, context.data_dir, context.store)
+    return url
 
 
 def newest_resumable(context: Context) -> Job | None:

@@ -15,7 +15,7 @@ import argparse
 from companion.commands.options import add_json, add_model, add_when
 from companion.context import Context
 from companion.output import EXIT_DONE, show, show_json
-from companion.submit import Request
+from companion.submit import Request, server_of
 from companion.waiting import dispatch
 
 # Up to here a review is so short that waiting for it is best.
@@ -56,6 +56,7 @@ def review(context: Context, options: argparse.Namespace, kind: str, focus: str)
         else:
             show(f"{what}, {change.size:,} bytes of patches. Recommended: {how}")
         return EXIT_DONE
+    server_of(context)  # nothing is written down for a job that could never be done
     folder = None if change.inline else write_patches(change, context.data_dir)
     request = Request(
         job_type=kind,

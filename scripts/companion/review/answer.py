@@ -7,7 +7,9 @@ the model once, and after that to the reader.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -21,7 +23,11 @@ SEVERITIES = ("critical", "high", "medium", "low")
 # How many places of an answer are tried as the beginning of the object.
 _TRIES = 200
 _SHOWN_PROBLEMS = 12
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What could be the beginning of one; a brace of code seldom looks like it.
+_OBJECT = re.compile(r'\{\s*["}]')
+_STRING_OR_TRAILING_COMMA = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|,(?=\s*[}\]])', re.DOTALL)
+# Control characters, and those that turn the direction of writing.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MISPLACED = "misplaced"
 
 
@@ -40,11 +46,14 @@ def check(text: str, lines_of: Callable[[str], int | None], workspace: str) -> C
     """Check an answer. `lines_of` gives the lines of a file as it was reviewed, None if there is no such file."""
     raw = _object_in(text)
     if raw is None:
-        return Checked(None, ("It holds no JSON object with `verdict`, `summary` and `findings`.",))
+        return Checked(None, ("answer: it holds no JSON object with `verdict`, `summary` and `findings`.",))
     answer = _tidied(raw, workspace)
-    problems = [
-        f"{error.json_path[2:] or 'answer'}: {error.message[:200]}" for error in _validator().iter_errors(answer)
-    ]
+    try:
+        problems = [
+            f"{error.json_path[2:] or 'answer'}: {error.message[:200]}" for error in _validator().iter_errors(answer)
+        ]
+    except RecursionError:
+        problems = ["answer: it is nested too deeply."]
     if problems:
         return Checked(None, tuple(problems[:_SHOWN_PROBLEMS]))
     for number, finding in enumerate(answer["findings"]):
@@ -84,57 +93,64 @@ def _shown(found: dict[str, Any], about: dict[str, str | None]) -> str:
     lines = [f"**{verdict}** ({told}) · {about['target']}"]
     if about["warning"]:
         lines += ["", f"**{about['warning']}**"]
-    lines += ["", _clean(found["summary"])]
+    lines += ["", _quoted(found["summary"])]
     for number, finding in enumerate(findings, 1):
         lines += ["", f"### {number}. [{finding['severity']}] {_clean(finding['title'], one_line=True)}"]
-        where = f"{_clean(finding['file'], one_line=True)}:{finding['line_start']}"
+        where = f"{_clean(finding['file'], one_line=True)}:{finding['line_start']}".replace("`", "'")
         if finding["line_end"] > finding["line_start"]:
             where += f"-{finding['line_end']}"
         astray = " · **this place does not exist in what was reviewed**" if finding.get(_MISPLACED) else ""
-        lines += [f"`{where}` · confidence {finding['confidence']:.0%}{astray}", "", _clean(finding["body"])]
+        lines += [f"`{where}` · confidence {finding['confidence']:.0%}{astray}", "", _quoted(finding["body"])]
         if finding["recommendation"].strip():
-            lines += ["", f"Recommendation: {_clean(finding['recommendation'])}"]
+            lines += ["", _quoted(f"Recommendation: {finding['recommendation'].strip()}")]
     return "\n".join(lines)
 
 
 def _object_in(text: str) -> dict[str, Any] | None:
     """The last object with a verdict or findings that stands in a text: models think aloud first."""
-    decoder, found, at, tries = json.JSONDecoder(strict=False), None, text.find("{"), 0
-    while at >= 0 and tries < _TRIES:
-        tries += 1
-        for candidate in (text[at:], re.sub(r",(\s*[}\]])", r"\1", text[at:])):
+    # NaN and Infinity are no JSON, and no number that anybody could use.
+    decoder = json.JSONDecoder(strict=False, parse_constant=lambda name: None)
+    found, free_from = None, 0
+    for begin in itertools.islice(_OBJECT.finditer(text), _TRIES):
+        if begin.start() < free_from:
+            continue
+        tail = text[begin.start() :]
+        for lenient in (False, True):
             try:
-                value, end = decoder.raw_decode(candidate)
+                value, end = decoder.raw_decode(_without_trailing_commas(tail) if lenient else tail)
             except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict) and ("verdict" in value or "findings" in value):
-                found, at = value, at + end - 1
+                found, free_from = value, begin.start() + end
             break
-        at = text.find("{", at + 1)
     return found
+
+
+def _without_trailing_commas(text: str) -> str:
+    return _STRING_OR_TRAILING_COMMA.sub(lambda match: match[1] or " ", text)
 
 
 def _tidied(raw: dict[str, Any], workspace: str) -> dict[str, Any]:
     """The known fields, with harmless differences of form put right."""
-    findings = raw.get("findings")
-    return {
-        **({"verdict": _word(raw["verdict"])} if "verdict" in raw else {}),
-        **({"summary": raw["summary"]} if "summary" in raw else {}),
-        "findings": [_tidied_finding(one, workspace) for one in findings] if isinstance(findings, list) else findings,
-    }
+    answer: dict[str, Any] = {name: _readable(raw[name]) for name in ("verdict", "summary", "findings") if name in raw}
+    if "verdict" in answer:
+        answer["verdict"] = _word(answer["verdict"])
+    if isinstance(answer.get("findings"), list):
+        answer["findings"] = [_tidied_finding(one, workspace) for one in answer["findings"]]
+    return answer
 
 
 def _tidied_finding(raw: Any, workspace: str) -> Any:
     if not isinstance(raw, dict):
         return raw
-    finding = {name: raw[name] for name in _finding_fields() if name in raw}
+    finding = {name: _readable(raw[name]) for name in _finding_fields() if name in raw}
     if "severity" in finding:
         finding["severity"] = _word(finding["severity"])
     for name in ("line_start", "line_end"):
         if name in finding:
             finding[name] = _whole_number(finding[name])
-    if isinstance(finding.get("line_start"), int):
-        finding.setdefault("line_end", finding["line_start"])
+    if isinstance(finding.get("line_start"), int) and finding.get("line_end") is None:
+        finding["line_end"] = finding["line_start"]
     if "confidence" in finding:
         finding["confidence"] = _share(finding["confidence"])
     if isinstance(finding.get("file"), str):
@@ -149,9 +165,14 @@ def _place_problem(finding: dict[str, Any], lines_of: Callable[[str], int | None
         return f"there is no file {path!r} in what was reviewed."
     if last < first:
         return f"line_end {last} lies before line_start {first}."
-    if last > lines:
-        return f"{path!r} has {lines} lines, so {first} to {last} is not in it."
+    if last > max(lines, 1):  # an empty file can only be named by its first line
+        return f"{path!r} has {lines} line{'' if lines == 1 else 's'}, so {first} to {last} is not in it."
     return ""
+
+
+def _readable(value: Any) -> Any:
+    """A text without half characters, which JSON can name but nobody can store."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _word(value: Any) -> Any:
@@ -161,7 +182,7 @@ def _word(value: Any) -> Any:
 def _whole_number(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d{1,18}\s*", value) else value
 
 
 def _share(value: Any) -> Any:
@@ -170,6 +191,8 @@ def _share(value: Any) -> Any:
         try:
             number = float(value.strip().removesuffix("%"))
         except ValueError:
+            return value
+        if not math.isfinite(number):
             return value
         return number / 100 if "%" in value or number > 1 else number
     return (
@@ -182,6 +205,11 @@ def _path(value: str, workspace: str) -> str:
     if os.path.isabs(path) and path.startswith(workspace.rstrip(os.sep) + os.sep):
         path = os.path.relpath(path, workspace)
     return path.removeprefix("./")
+
+
+def _quoted(text: str) -> str:
+    """Text of the model as a quotation: no heading, fence or comment in it reaches beyond its own end."""
+    return "\n".join(f"> {line}".rstrip() for line in _clean(text).split("\n"))
 
 
 def _clean(text: str, one_line: bool = False) -> str:

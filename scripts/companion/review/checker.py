@@ -17,7 +17,7 @@ class Checker:
     def __init__(self, target: Target, workspace: str) -> None:
         self._target = target
         self._workspace = workspace
-        self._seen = ""
+        self._seen = ("", Checked(None, ()))
         self.correction = ""
 
     @classmethod
@@ -33,9 +33,8 @@ class Checker:
 
     def look(self, text: str) -> None:
         """Check an answer, an empty one being none; sets `correction`."""
-        if text != self._seen:
-            problems = self._check(text).problems if text.strip() else ()
-            self._seen, self.correction = text, correction_prompt(problems) if problems else ""
+        problems = self._check(text).problems if text.strip() else ()
+        self.correction = correction_prompt(problems) if problems else ""
 
     def outcome(self, text: str) -> tuple[str, dict[str, object]]:
         """What is stored of the final answer: its text for people, and the object for programs."""
@@ -47,4 +46,7 @@ class Checker:
             shutil.rmtree(self._target.folder, ignore_errors=True)
 
     def _check(self, text: str) -> Checked:
-        return check(text, lambda path: self._target.lines_of(path, self._workspace), self._workspace)
+        if text != self._seen[0]:
+            checked = check(text, lambda path: self._target.lines_of(path, self._workspace), self._workspace)
+            self._seen = (text, checked)
+        return self._seen[1]

@@ -12,7 +12,10 @@ from companion.review.change import INLINE_BYTES, Change
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _PLACE = re.compile(r"\{\{([A-Z]+)\}\}")
+# How much of a change's list of files is shown; names may be 4,096 bytes long.
 LISTED_FILES = 300
+LISTED_CHARS = 40_000
+LISTED_PATH_CHARS = 500
 
 
 def review_prompt(kind: str, change: Change, folder: str | None, focus: str) -> str:
@@ -72,21 +75,23 @@ def _sendable(prompt: str) -> str:
 
 
 def _inline(change: Change) -> str:
-    return framed("CHANGE", "".join(change.patches)) + _left_out(change)
+    return framed("CHANGE", "".join(change.patches) + _left_out(change))
 
 
 def _overview(change: Change, folder: str) -> str:
-    rows = [
-        f"{file.kind} {file.path}"
-        + (f" (was {file.old_path})" if file.old_path else "")
-        + _counts(file.added, file.removed)
-        for file in change.files[:LISTED_FILES]
-    ]
-    if len(change.files) > LISTED_FILES:
-        rows.append(f"… and {len(change.files) - LISTED_FILES} more")
+    rows, room = [], LISTED_CHARS
+    for file in change.files[:LISTED_FILES]:
+        was = f" (was {file.old_path})" if file.old_path else ""
+        row = f"{file.kind} {file.path}{was}{_counts(file.added, file.removed)}"
+        room -= len(row)
+        if room < 0:
+            break
+        rows.append(row)
+    if len(rows) < len(change.files):
+        rows.append(f"… and {len(change.files) - len(rows)} more")
     return (
         f"The change is too large to be shown here whole ({change.size:,} bytes). These are its files:\n\n"
-        f"{framed('FILES', chr(10).join(rows))}{_left_out(change)}\n\n"
+        f"{framed('FILES', chr(10).join(rows) + _left_out(change))}\n\n"
         f"The patch of each file is a file of its own in this folder, in the same order; read and search them there, "
         f"the riskiest first, and say in your summary what you did not look at:\n\n{folder}"
     )
@@ -99,5 +104,7 @@ def _counts(added: int | None, removed: int | None) -> str:
 def _left_out(change: Change) -> str:
     if not change.skipped:
         return ""
-    shown = [repr(path) for path in change.skipped[:20]] + (["…"] if len(change.skipped) > 20 else [])
+    shown = [repr(path[:LISTED_PATH_CHARS]) for path in change.skipped[:20]] + (
+        ["…"] if len(change.skipped) > 20 else []
+    )
     return f"\n\nNot shown, because they are too large or cannot be read: {', '.join(shown)}"

@@ -23,6 +23,7 @@ from companion.judge import (
     Stop,
     Verdict,
     judge,
+    not_worse,
     produced,
     wanted_end,
 )
@@ -173,11 +174,10 @@ class JobDriver:
                     self._stale = True  # the next look tells whether the server is gone
         except ServerTrouble as trouble:
             self._refresh()
-            ending = wanted_end(self.job) or Ending(Status.FAILED, trouble.reason, one_line(str(trouble), 800))
-            self._finish(ending, self._partial())
+            self._give_up(wanted_end(self.job) or Ending(Status.FAILED, trouble.reason, one_line(str(trouble), 800)))
         except ServerError as error:
             known = classify(Failure("ServerError", str(error)))
-            self._finish(Ending(Status.FAILED, known.reason, known.message), self._partial())
+            self._give_up(Ending(Status.FAILED, known.reason, known.message))
         finally:
             self._watch.forget(self.job.id)
             if self.job.opencode_session:
@@ -314,7 +314,7 @@ class JobDriver:
         if isinstance(verdict, Stop):
             self._stops += 1
             if not await self._stop(verdict.ending, adapter) or self._stops >= STOP_TRIES:
-                self._finish(verdict.ending, self._partial())
+                self._give_up(verdict.ending)
         elif isinstance(verdict, Resend):
             return await self._resume()
         elif isinstance(verdict, Reap):
@@ -573,6 +573,11 @@ class JobDriver:
 
     def _partial(self) -> str | None:
         return produced(self._observe(True)) or self.job.result
+
+    def _give_up(self, ending: Ending) -> None:
+        """End the job with what there is by now."""
+        end = not_worse(End(ending, self._partial()), self.job, self._observe(True))
+        self._finish(end.ending, end.text)
 
     def _finish(self, ending: Ending, text: str | None) -> None:
         result, review = text if text is not None else self.job.result, None
