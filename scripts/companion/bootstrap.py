@@ -93,6 +93,18 @@ def ensure_environment(
         filelock.unlock(fd)
 
 
+def use_environment(data_dir: str, lock_file: str = RUNTIME_LOCK) -> bool:
+    """Makes the locked packages importable in this process; False where there is no environment yet."""
+    python = environment_python(data_dir, lock_file)
+    if python is None:
+        return False
+    packages = packages_of(environment_folder(data_dir, _read(lock_file)))
+    if python != sys.executable and packages not in sys.path:
+        # The environment's folder is named after the Python below this one, so its packages fit.
+        sys.path.insert(0, packages)
+    return True
+
+
 def stderr_progress(line: str) -> None:
     """The usual `progress`: a person, or Claude, sees why the first start takes long."""
     print(line, file=sys.stderr, flush=True)
