@@ -38,6 +38,8 @@ TABLE_COLUMNS = 64
 ID_COLUMNS = 110
 GAP = 2
 HEADS = ("STATE", "TIME", "LAST", "IN", "OUT", "COST")
+# Wide enough for what comes next, so that a live picture does not jump at every full minute.
+LEAST = (9, 6, 7, 5, 5, 5)
 # Token and cost columns stand only where a job has some.
 ALWAYS = 3
 # How many ended jobs of a workspace a live picture shows, tried in this order until it fits.
@@ -164,7 +166,7 @@ class Shape:
     def __init__(self, jobs: Sequence[Job], columns: int) -> None:
         rows = [_cells(job) for job in jobs]
         self.kept = [at for at in range(len(HEADS)) if at < ALWAYS or any(cells[at].plain for cells in rows)]
-        self.sizes = [max(len(HEADS[at]), *(cells[at].cell_len for cells in rows), 0) for at in self.kept]
+        self.sizes = [max([LEAST[at], *(cells[at].cell_len for cells in rows)]) for at in self.kept]
         self.with_id = columns >= ID_COLUMNS
         if self.with_id:
             self.sizes.append(max((len(job.id) for job in jobs), default=0))
