@@ -67,6 +67,7 @@ def ensure_environment(
     from . import filelock
     from .datadir import ensure_private_dir
     from .environment_builder import build_environment, earlier_failure
+    from .terminal import ticking
 
     tell = progress or (lambda line: None)
     started = time.time()
@@ -77,7 +78,8 @@ def ensure_environment(
     waited = fd is None
     if fd is None:
         tell("Waiting for another start that is preparing the Python environment…")
-        fd = filelock.lock(lock_path, WAIT_LIMIT_S)
+        with ticking("waiting"):
+            fd = filelock.lock(lock_path, WAIT_LIMIT_S)
     try:
         python = environment_python(data_dir, lock_file)
         if python:

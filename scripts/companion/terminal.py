@@ -92,7 +92,10 @@ class StatusLine:
 
 @contextmanager
 def ticking(what: str) -> Iterator[None]:
-    """Shows on stderr, in a person's terminal alone, that the block is at work, and for how long."""
+    """Shows on stderr, in a person's terminal alone, that the block is at work, and for how long.
+
+    The block prints nothing, and starts no supervisor: a process with threads should not fork.
+    """
     if not moves_cursor(sys.stderr):
         yield
         return
