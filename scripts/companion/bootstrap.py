@@ -67,6 +67,7 @@ def ensure_environment(
     from . import filelock
     from .datadir import ensure_private_dir
     from .environment_builder import build_environment, earlier_failure
+    from .terminal import ticking
 
     tell = progress or (lambda line: None)
     started = time.time()
@@ -77,7 +78,8 @@ def ensure_environment(
     waited = fd is None
     if fd is None:
         tell("Waiting for another start that is preparing the Python environment…")
-        fd = filelock.lock(lock_path, WAIT_LIMIT_S)
+        with ticking("waiting"):
+            fd = filelock.lock(lock_path, WAIT_LIMIT_S)
     try:
         python = environment_python(data_dir, lock_file)
         if python:
@@ -91,6 +93,18 @@ def ensure_environment(
         return python_of(folder)
     finally:
         filelock.unlock(fd)
+
+
+def use_environment(data_dir: str, lock_file: str = RUNTIME_LOCK) -> bool:
+    """Makes the locked packages importable in this process; False where there is no environment yet."""
+    python = environment_python(data_dir, lock_file)
+    if python is None:
+        return False
+    packages = packages_of(environment_folder(data_dir, _read(lock_file)))
+    if python != sys.executable and packages not in sys.path:
+        # The environment's folder is named after the Python below this one, so its packages fit.
+        sys.path.insert(0, packages)
+    return True
 
 
 def stderr_progress(line: str) -> None:

@@ -19,7 +19,7 @@ from companion.store import store_path
 from companion.supervisor.spawn import COMMAND as SUPERVISE
 
 # These only read the store: they serve what it holds also where no environment can be made.
-_STORE_ONLY = ("status", "result", "wait-and-result", "task-resume-candidate", "config")
+_STORE_ONLY = ("status", "watch", "result", "wait-and-result", "task-resume-candidate", "config")
 # These make the environment where they need it, or say that there is none.
 _SELF_RELIANT = ("heal", "permissions", "setup", "doctor")
 

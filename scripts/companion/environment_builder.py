@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from .bootstrap import base_python, python_of
 from .errors import CompanionError
+from .terminal import ticking
 
 # One run of uv, venv or pip; a network that hangs must not hang the start for ever.
 TOOL_LIMIT_S = 10 * 60
@@ -90,10 +91,11 @@ def build_environment(
     log = os.path.join(data_dir, "logs", "environment.log")
     tell("Preparing the Python environment (first start, about 20 s)…")
     try:
-        # Once more at the end: a killed builder's pip goes on for some seconds in its own folder.
-        _sweep(home, keep=folder)
-        _build(home, folder, lock_file, tuple(modules), log)
-        _sweep(home, keep=folder)
+        with ticking("downloading and installing packages"):
+            # Once more at the end: a killed builder's pip goes on for some seconds in its own folder.
+            _sweep(home, keep=folder)
+            _build(home, folder, lock_file, tuple(modules), log)
+            _sweep(home, keep=folder)
     except (ToolFailed, OSError) as error:
         failure = f"Cannot prepare the Python environment: {explain(str(error))}. The full output is in {log}."
         _write_quietly(os.path.join(home, "failed"), failure)

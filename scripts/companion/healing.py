@@ -14,6 +14,7 @@ from companion.jobs import Job
 from companion.states import Phase
 from companion.store import store_path
 from companion.supervisor.spawn import ensure_supervisor
+from companion.terminal import ticking
 
 POLL_S = 0.02
 # How long `heal` watches what becomes of the jobs, and how long a command that only reads may be held up.
@@ -137,15 +138,16 @@ def wait_until(context: Context, condition: Callable[[], bool], limit_s: float) 
     """Wait until the store is as hoped. False after `limit_s` seconds."""
     deadline = time.monotonic() + limit_s
     seen = -1
-    while True:
-        version = context.store.version()
-        if version != seen:
-            seen = version
-            if condition():
-                return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(POLL_S)
+    with ticking("waiting for opencode"):
+        while True:
+            version = context.store.version()
+            if version != seen:
+                seen = version
+                if condition():
+                    return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_S)
 
 
 def _known(before: Job, now: Job, unknown: Sequence[str]) -> bool:

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+from companion.plaintext import visible
+
 EXIT_DONE = 0
 EXIT_ERROR = 1
 EXIT_NOT_ENDED = 2
@@ -28,7 +30,17 @@ def tell(line: str) -> None:
     _write(sys.stderr, " ".join(line.split()) + "\n")
 
 
+def paint(text: str) -> None:
+    """Text on stdout that holds the terminal's own control sequences; the caller made what it shows harmless."""
+    _send(sys.stdout, text)
+
+
 def _write(stream: Any, text: str) -> None:
+    # A job's answer is shown byte for byte, but to a terminal some bytes are orders.
+    _send(stream, visible(text) if stream.isatty() else text)
+
+
+def _send(stream: Any, text: str) -> None:
     data = text.encode("utf-8", "surrogateescape" if "\udc80" <= max(text, default="") <= "\udcff" else "replace")
     buffer = getattr(stream, "buffer", None)
     if buffer is None:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from companion.jobs import Blocked, Job, now_ms
+from companion.plaintext import fit, flat, width
 from companion.states import Status
 
 ANSWER_PLACEHOLDER = "your answer"
 PARTIAL_NOTE = "Produced until then:"
+# A job's latest steps in the plain list take at most so many columns.
+STEPS_COLUMNS = 90
+STEP_MARK = " › "
+
+
+class Hint(NamedTuple):
+    """A command, or an address, and what it is good for. `urgent`: a job waits for it."""
+
+    purpose: str
+    command: str
+    urgent: bool = False
 
 
 def duration(ms: int) -> str:
@@ -30,6 +43,25 @@ def short_duration(ms: int) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def compact_duration(ms: int) -> str:
+    """A length of time in at most two units, e.g. `7s`, `12m30s`, `2h05m`, `3d4h`."""
+    minutes, seconds = divmod(max(0, ms) // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24}d{hours % 24}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+def short_count(number: int) -> str:
+    """A number in at most five characters, e.g. `850`, `12.3k`, `4.5M`."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number // (size // 10) / 10:.1f}{unit}"
+    return str(number)
 
 
 def tokens_and_cost(job: Job) -> str:
@@ -76,13 +108,16 @@ def reply_command(blocked: Blocked, command: Callable[..., str]) -> str:
     return command("permissions", "reply", blocked.request_id, *answer)
 
 
-def running(job: Job, command: Callable[..., str]) -> str:
-    """What there is to say of a job that has not ended, in markdown."""
+def running(job: Job, command: Callable[..., str], look: Sequence[Hint] = ()) -> str:
+    """What there is to say of a job that has not ended, in markdown. `look`: how to look into its session."""
     lines = [f"## Job: {job.id}", f"Status: {job.status.value} · {describe(job)}"]
+    trail = steps(job, STEPS_COLUMNS)
+    if trail != what_it_does(job):
+        lines.append(f"Steps: {trail}")
     if job.blocked:
         lines.append(f"Waits for an answer: {reply_command(job.blocked, command)}")
     lines.append(f"Wait for it: {command('wait-and-result', job.id)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_shown(look)])
 
 
 def describe(job: Job) -> str:
@@ -94,33 +129,101 @@ def describe(job: Job) -> str:
 def now_doing(job: Job) -> str:
     """What opencode does right now, e.g. `bash: npm test (3s ago)`."""
     if job.blocked:
-        return f"blocked on a {job.blocked.kind}: {job.blocked.summary}"
+        return f"blocked on a {waits_for(job.blocked)}"
+    return what_it_does(job) + _age(job)
+
+
+def waits_for(blocked: Blocked) -> str:
+    """What a job is blocked on, e.g. `permission: bash: rm -rf build`."""
+    return f"{blocked.kind}: {flat(blocked.summary)}"
+
+
+def what_it_does(job: Job) -> str:
+    """The last thing that opencode did for a job, e.g. `bash: npm test`; before there is any, the job's phase."""
     if job.activity is None:
         return job.phase
-    what = f"{job.activity.tool}: {job.activity.detail}" if job.activity.detail else job.activity.tool
-    return f"{what} ({short_duration(now_ms() - job.activity.at)} ago)"
+    return flat(f"{job.activity.tool}: {job.activity.detail}" if job.activity.detail else job.activity.tool)
 
 
-def status_list(workspace: str, active: Sequence[Job], ended: Sequence[Job], command: Callable[..., str]) -> str:
-    """The overview that `status` shows: running jobs with what they do, then the latest ended ones."""
+def steps(job: Job, columns: int) -> str:
+    """The last thing that opencode did, and before it as many of the steps that led there as have room.
+
+    E.g. `read: api.py › edit: api.py › bash: npm test`.
+    """
+    trail = fit(what_it_does(job), columns)
+    earlier = [flat(step) for step in job.progress]
+    if earlier[-1:] == [what_it_does(job)]:
+        earlier.pop()
+    while earlier:
+        longer = earlier.pop() + STEP_MARK + trail
+        if width(longer) > columns:
+            break
+        trail = longer
+    return trail
+
+
+def status_list(
+    workspace: str,
+    active: Sequence[Job],
+    ended: Sequence[Job],
+    command: Callable[..., str],
+    look: Sequence[Hint] = (),
+) -> str:
+    """The overview that `status` shows: running jobs with what they do, then the latest ended ones.
+
+    `look`: how to look into the session of one of them.
+    """
     if not active and not ended:
-        return f"No jobs in {workspace} yet. Start one: {command('task', '--background', '--', 'what to do')}"
+        return nothing_yet(workspace, command)
     lines = [f"Jobs in {workspace}"]
+    size = max((len(job.status.value) for job in active), default=0)
     for job in active:
-        lines += ["", f"- {job.id}  {job.status.value}  {job.title}", f"  {describe(job)}"]
+        lines += ["", f"- {job.id}  {job.status.value:<{size}}  {flat(job.title)}"]
         if job.blocked:
-            lines.append(f"  Answer it: {reply_command(job.blocked, command)}")
+            lines += [f"  {describe(job)}", f"  Answer it: {reply_command(job.blocked, command)}"]
+        else:
+            used = f"for {short_duration(job.elapsed_ms)} · {tokens_and_cost(job)}"
+            lines.append(f"  {steps(job, STEPS_COLUMNS)}{_age(job)} · {used}")
     if active:
-        lines += ["", f"Wait for one: {command('wait-and-result', active[0].id)}"]
+        lines += ["", f"Wait for one: {command('wait-and-result', active[0].id)}", *_shown(look)]
     if ended:
         lines += ["", "Ended:"]
-        width = max(len(job.status.value) for job in ended)
+        size = max(len(job.status.value) for job in ended)
         for job in ended:
             age = short_duration(now_ms() - (job.completed_at or job.updated_at))
             reason = f" ({job.reason})" if job.reason else ""
-            lines.append(f"- {job.id}  {job.status.value:<{width}}  {age:>3} ago  {job.title}{reason}")
+            lines.append(f"- {job.id}  {job.status.value:<{size}}  {age:>3} ago  {flat(job.title)}{reason}")
         lines += ["", f"Read one: {command('result', ended[0].id)}"]
     return "\n".join(lines)
+
+
+def nothing_yet(workspace: str, command: Callable[..., str]) -> str:
+    """What to say of a workspace without jobs."""
+    return f"No jobs in {workspace} yet. Start one: {command('task', '--background', '--', 'what to do')}"
+
+
+def hints(
+    active: Sequence[Job], ended: Sequence[Job], command: Callable[..., str], look: Sequence[Hint] = ()
+) -> list[Hint]:
+    """What a person may want to do next with these jobs: what is urgent first."""
+    found = [
+        Hint(f"{job.id} waits for your answer", reply_command(job.blocked, command), urgent=True)
+        for job in active
+        if job.blocked
+    ]
+    if active:
+        found += [Hint("Wait for one", command("wait-and-result", active[0].id)), *look]
+    if ended:
+        found.append(Hint("Read one", command("result", ended[0].id)))
+    return found
+
+
+def _age(job: Job) -> str:
+    return f" ({short_duration(now_ms() - job.activity.at)} ago)" if job.activity else ""
+
+
+def _shown(hints: Sequence[Hint]) -> list[str]:
+    return [f"{hint.purpose}: {hint.command}" for hint in hints]
 
 
 def _headline(job: Job) -> str:

@@ -11,9 +11,10 @@ from companion.jobs import Job, blocked_json, job_json, now_ms
 from companion.logs import log_path, tail, workspace_key
 from companion.output import EXIT_DONE, EXIT_NOT_ENDED, show, show_json, tell
 from companion.report import now_doing, reply_command, report
-from companion.states import Status
+from companion.states import Phase, Status
 from companion.submit import Request, submit
 from companion.supervisor.spawn import ensure_supervisor
+from companion.terminal import StatusLine
 
 POLL_S = 0.01
 # How often a waiting command makes sure that a supervisor lives; taking a free lock costs microseconds.
@@ -24,6 +25,11 @@ SUPERVISOR_STARTS = 6
 
 def wait_for_end(context: Context, job: Job, max_wait_s: float | None) -> Job:
     """The job once it has ended or is blocked, or as it stands after `max_wait_s` seconds (None: no bound)."""
+    with StatusLine() as line:
+        return _wait(context, job, max_wait_s, line)
+
+
+def _wait(context: Context, job: Job, max_wait_s: float | None, line: StatusLine) -> Job:
     deadline = None if max_wait_s is None else time.monotonic() + max_wait_s
     seen_version, checked_at, starts, moved_at = -1, -SUPERVISOR_CHECK_S, 0, job.updated_at
     while True:
@@ -43,7 +49,16 @@ def wait_for_end(context: Context, job: Job, max_wait_s: float | None) -> Job:
             starts += ensure_supervisor(context.data_dir, job.workspace, job.server)
             if starts > SUPERVISOR_STARTS:
                 give_up(context, job)
+        if line.due:
+            line.show(job.elapsed_ms, _progress(job))
         time.sleep(POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - now)))
+
+
+def _progress(job: Job) -> str:
+    """What a person who waits reads: the phase and the last activity."""
+    if job.activity is None:
+        return "starting opencode" if job.phase == Phase.STARTING.value else job.phase
+    return f"{job.phase} · {now_doing(job)}"
 
 
 def give_up(context: Context, job: Job) -> None:

@@ -16,6 +16,7 @@ from companion.context import Context
 from companion.health import check, hooks, installation, opencode, repair, work
 from companion.health.check import Check, Finding
 from companion.output import EXIT_DONE, EXIT_ERROR, show, show_json, tell
+from companion.terminal import ticking
 
 CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
     ("python", installation.python),
@@ -44,7 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, options: argparse.Namespace) -> int:
     """Mend if asked to, check, and show."""
     repairs = repair.repair_all(context) if options.fix else []
-    checks = [check.run(name, lambda look=look: look(context)) for name, look in CHECKS]  # type: ignore[misc]
+    with ticking("checking"):
+        checks = [check.run(name, lambda look=look: look(context)) for name, look in CHECKS]  # type: ignore[misc]
     if options.self_test:
         checks.append(check.run("self-test", lambda: self_test(context)))
     healthy = all(result.status != check.FAIL for result in checks)

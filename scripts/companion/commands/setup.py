@@ -22,6 +22,7 @@ from companion.health import programs
 from companion.health.opencode import find_program, provider
 from companion.opencode import binary
 from companion.output import EXIT_DONE, EXIT_ERROR, show, show_json
+from companion.terminal import ticking
 
 ASK_LIMIT_S = 20.0
 SETTINGS = "settings.json"
@@ -60,7 +61,8 @@ def run(context: Context, options: argparse.Namespace) -> int:
     problems: list[str] = []
     environment = _environment(context, problems)
     program = _program(context, options.install, problems)
-    ready = _ready(context, program["path"]) if program else Ready([], [], [])
+    with ticking("asking opencode for its models and agents"):
+        ready = _ready(context, program["path"]) if program else Ready([], [], [])
     problems += ready.problems
     hints = [f"{found.detail} Run `{found.fix}`." for found in provider(context) if found.status != "ok"]
     answer: dict[str, Any] = {

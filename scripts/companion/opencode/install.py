@@ -12,6 +12,7 @@ from companion.datadir import ensure_private_dir
 from companion.errors import CompanionError
 from companion.failures import one_line
 from companion.opencode import binary
+from companion.terminal import ticking
 
 LIMIT_S = 900
 
@@ -29,11 +30,12 @@ def install(data_dir: str, progress: Callable[[str], None]) -> str:
         if found is not None:
             return found
         progress(f"Installing {package} from npm into {prefix} (about 180 MB, once) …")
-        done = _run([npm, "install", "--prefix", prefix, "--no-fund", "--no-audit", package])
-        if binary.own(data_dir) is None:
-            # Some npm settings run no install scripts; this one puts the program in its place.
-            node = shutil.which("node") or "node"
-            _run([node, os.path.join(prefix, "node_modules", binary.NPM_PACKAGE, "postinstall.mjs")])
+        with ticking("npm is at work"):
+            done = _run([npm, "install", "--prefix", prefix, "--no-fund", "--no-audit", package])
+            if binary.own(data_dir) is None:
+                # Some npm settings run no install scripts; this one puts the program in its place.
+                node = shutil.which("node") or "node"
+                _run([node, os.path.join(prefix, "node_modules", binary.NPM_PACKAGE, "postinstall.mjs")])
         found = binary.own(data_dir)
         if done.returncode != 0 or found is None:
             said = one_line(done.stdout.decode(errors="replace")[-600:], 300)
