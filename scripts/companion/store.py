@@ -81,6 +81,12 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX dispatches_by_agent ON dispatches (agent_id);
     """,
+    """
+    CREATE INDEX dispatches_by_session ON dispatches (claude_session);
+    CREATE INDEX jobs_by_end ON jobs (workspace, completed_at, created_at);
+    DROP INDEX jobs_active;
+    CREATE INDEX jobs_active ON jobs (workspace, created_at) WHERE status IN ('queued', 'running');
+    """,
 )
 
 _COLUMNS = Job._fields
