@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class Machine:
             OPENCODE_BIN=opencode,
             OPENCODE_DISABLE_MODELS_FETCH="1",
             OPENCODE_DISABLE_LSP_DOWNLOAD="1",
+            npm_config_offline="true",
             OPENCODE_COMPLETION_POLL_MS="1000",
         )
 
@@ -178,14 +179,27 @@ class Machine:
     def stop(self) -> None:
         """End the supervisors, then their servers and what these left."""
         processes.end(self.supervisors(), grace_s=5)
+        left = []
         for process in psutil.process_iter():
             try:
-                marked = process.environ().get(processes.MARKER)
-                if marked and process.environ().get("OPENCODE_COMPANION_DATA") == str(self.data):
-                    process.kill()
-                    process.wait(5)
+                env = process.environ()
             except (psutil.Error, OSError):
                 continue
+            if env.get(processes.MARKER) and env.get("OPENCODE_COMPANION_DATA") == str(self.data):
+                left.append(process)
+        kill(left)
+
+
+def kill(victims: Iterable[psutil.Process]) -> None:
+    """SIGKILL, and wait until they have ended."""
+    victims = list(victims)
+    for process in victims:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    left = processes.wait_gone(victims, 10)
+    assert not left, f"not gone after a kill: {left}"
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.review.change import INLINE_BYTES, Change, ChangedFile
+from companion.review.change import INLINE_BYTES, Change
+from companion.review.git import ChangedFile
 from companion.review.prompt import LISTED_FILES, correction_prompt, framed, review_prompt, schema
 
 KINDS = ("review", "adversarial-review")

@@ -8,12 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from jobfactory import add_ended, make_job
 
 from companion.errors import JobNotFound, StoreError
+from companion.hooks import glance
 from companion.jobs import Activity, Blocked, Tokens, now_ms
 from companion.states import Status
 from companion.store import RETENTION_MS, RETENTION_PER_WORKSPACE, Store
@@ -138,6 +140,39 @@ def test_no_more_than_the_newest_of_a_workspace_are_kept(store: Store) -> None:
     assert len(kept) == RETENTION_PER_WORKSPACE
     assert f"task-n{RETENTION_PER_WORKSPACE + 4:04}-000000" not in kept
     assert store.get(other.id) is not None
+
+
+def test_what_is_asked_at_every_start_does_not_read_all_jobs(store: Store) -> None:
+    """Counted in steps of SQLite's machine: its own measure of work, the same on every run."""
+
+    def steps(ask: Callable[[], object]) -> int:
+        taken = 0
+
+        def count() -> None:
+            nonlocal taken
+            taken += 1
+
+        store._db.set_progress_handler(count, 1)
+        ask()
+        store._db.set_progress_handler(None, 1)
+        return taken
+
+    questions: list[Callable[[], object]] = [
+        lambda: store.jobs(workspace="/work space", active=True),
+        lambda: store.jobs(workspace="/work space", server="", active=True),
+        lambda: store.jobs(workspace="/work space", active=False, limit=10),
+        lambda: store._read(glance.DISPATCHES, ("mine",)),
+        lambda: store._read(glance.ACTIVE, ("mine",)),
+        lambda: store._read(glance.UNREAD, ("mine",)),
+    ]
+    taken = []
+    for count in (20, 480):
+        with store.exclusive():
+            for n in range(count):
+                job = add_ended(store, claude_session="another")
+                store.record_dispatch(job.id, "another", f"call {n}", None, None, heard=True)
+        taken.append([steps(question) for question in questions])
+    assert all(many <= 2 * few for few, many in zip(*taken, strict=True)), taken
 
 
 def test_a_delivery_is_claimed_once_a_session(store: Store) -> None:

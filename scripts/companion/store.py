@@ -90,6 +90,11 @@ MIGRATIONS: tuple[str, ...] = (
         claude_session TEXT PRIMARY KEY, base TEXT NOT NULL, at INTEGER NOT NULL,
         rounds INTEGER NOT NULL DEFAULT 0, reviewed TEXT
     );
+
+    CREATE INDEX dispatches_by_session ON dispatches (claude_session);
+    CREATE INDEX jobs_by_end ON jobs (workspace, completed_at, created_at);
+    DROP INDEX jobs_active;
+    CREATE INDEX jobs_active ON jobs (workspace, created_at) WHERE status IN ('queued', 'running');
     """,
 )
 

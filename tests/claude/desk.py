@@ -88,6 +88,7 @@ class Desk:
                 "OPENCODE_COMPANION_DATA": str(self.data),
                 "OPENCODE_DISABLE_MODELS_FETCH": "1",
                 "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+                "npm_config_offline": "true",
                 "OPENCODE_COMPLETION_POLL_MS": "1000",
             },
         )

@@ -46,6 +46,8 @@ from typing import IO, Any
 
 import psutil
 
+from companion.supervisor.processes import wait_gone
+
 BINS_VARIABLE = "CLAUDE_TEST_BINS"
 MARKER = "CLAUDE_HARNESS_RUN"
 # The test session's own marker (tests/conftest.py), by which it finds what outlives it.
@@ -263,7 +265,7 @@ class ClaudeRun:
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(left, timeout=END_TIMEOUT_S)
+        wait_gone(left, END_TIMEOUT_S)
 
     def __enter__(self) -> ClaudeRun:
         return self

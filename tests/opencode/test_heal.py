@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from machine import Machine, tools
+from machine import Machine, kill, tools
 
 from companion import filelock
 from companion.jobs import Job
@@ -17,9 +17,7 @@ from companion.supervisor.spawn import supervisor_lock
 
 def kill_all(machine: Machine, servers: bool) -> None:
     """SIGKILL to the supervisor, and to its server, as they are."""
-    for process in [*machine.supervisors(), *(machine.servers() if servers else [])]:
-        process.kill()
-        process.wait(10)
+    kill([*machine.supervisors(), *(machine.servers() if servers else [])])
 
 
 def running(machine: Machine, word: str, answer: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import Machine, machine_in, tools
+from machine import Machine, kill, machine_in, tools
 
 ASK = {"bash": "ask"}
 
@@ -145,9 +145,7 @@ def test_an_answer_given_while_the_supervisor_is_dead_is_passed_on(own_machine: 
     own_machine.env["OPENCODE_COMPANION_PERMISSIONS"] = "relay"
     job_id = asks_to_touch(own_machine, "survived.txt")
     request = blocked(own_machine, job_id)["requestId"]
-    for supervisor in own_machine.supervisors():
-        supervisor.kill()
-        supervisor.wait(5)
+    kill(own_machine.supervisors())
     own_machine.ok("permissions", "reply", request, "once")
     assert own_machine.finished(job_id)["status"] == "completed"
     assert (own_machine.workspace / "survived.txt").exists()

@@ -122,6 +122,8 @@ def _environment(folder: str, opencode: str) -> Iterator[None]:
         OPENCODE_DISABLE_AUTOUPDATE="1",
         OPENCODE_DISABLE_MODELS_FETCH="1",
         OPENCODE_DISABLE_LSP_DOWNLOAD="1",
+        # Into a new home opencode installs 50 MB for plugins, of which there are none.
+        npm_config_offline="true",
         OPENCODE_SERVER_IDLE_EXIT_MS="0",
     )
     try:

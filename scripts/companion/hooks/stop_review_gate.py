@@ -59,26 +59,27 @@ def is_on(data_dir: str, workspace: str) -> bool:
 
 def begin_turn(session: str, data_dir: str, workspace: str) -> None:
     """A person has sent a prompt: what the working tree holds now is not this turn's doing."""
-    from companion.review.change import Git
+    from companion.review.git import Git
     from companion.store import Store
 
     folder = _folder(data_dir, session)
     with Store(data_dir) as store:
         store.forget_gate_turn(session)
         shutil.rmtree(folder, ignore_errors=True)
-        tree, _ = Git(workspace, folder).write_tree()
+        tree, _ = Git(workspace, folder, data_dir).write_tree()
         store.begin_gate_turn(session, tree)
 
 
 def review(payload: Mapping[str, Any], env: Mapping[str, str], data_dir: str, workspace: str) -> str:
     """Why Claude must go on, empty if it may stop. CompanionError where the turn could not be reviewed."""
     from companion.hooks.frame import between_lines, cut, harmless
-    from companion.review.change import Git, compare, head_of
+    from companion.review.change import compare, head_of
+    from companion.review.git import Git
     from companion.review.prompt import gate_prompt
     from companion.store import Store
 
     session = text(payload, "session_id")
-    git = Git(workspace, _folder(data_dir, session))
+    git = Git(workspace, _folder(data_dir, session), data_dir)
     with Store(data_dir) as store:
         turn = store.gate_turn(session)
     # Switched on in the middle of a turn, nobody has noted how it began.

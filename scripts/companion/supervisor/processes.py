@@ -11,6 +11,8 @@ from companion.settings import JOB_MARKER
 
 MARKER = JOB_MARKER
 TERM_GRACE_S = 3.0
+KILL_GRACE_S = 1.0
+GONE_POLL_S = 0.01
 
 
 def create_time(pid: int) -> float | None:
@@ -56,10 +58,25 @@ def end(processes: Iterable[psutil.Process], grace_s: float = TERM_GRACE_S) -> N
     waiting = list(processes)
     for process in waiting:
         _signal(process, kill=False)
-    _, alive = psutil.wait_procs(waiting, timeout=grace_s)
+    alive = wait_gone(waiting, grace_s)
     for process in alive:
         _signal(process, kill=True)
-    psutil.wait_procs(alive, timeout=1.0)
+    wait_gone(alive, KILL_GRACE_S)
+
+
+def wait_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Wait until the processes have ended; those that have not within `timeout_s` seconds.
+
+    A zombie has ended: what nobody waits for is the init process's to clear away, and in a container that may do so
+    late, or never.
+    """
+    deadline = time.monotonic() + timeout_s
+    alive = list(processes)
+    while alive := [process for process in alive if _lives(process)]:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(GONE_POLL_S)
+    return alive
 
 
 def end_marked(prefix: str, grace_s: float = TERM_GRACE_S) -> None:
@@ -70,6 +87,13 @@ def end_marked(prefix: str, grace_s: float = TERM_GRACE_S) -> None:
         if not found:
             return
         end(found, grace_s)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, kill: bool) -> None:
