@@ -604,6 +604,9 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._db.in_transaction:  # part of an `exclusive` one
+            yield self._db
+            return
         self._guard(lambda: self._db.execute("BEGIN IMMEDIATE"))
         try:
             yield self._db
