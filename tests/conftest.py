@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from companion.supervisor.processes import wait_gone
+
 # Every process that a test starts inherits this variable, so that one that outlives the session is found.
 RUN_MARK = "OPENCODE_COMPANION_TEST_RUN"
 TEST_SETTINGS = ("OPENCODE_TEST_BIN", "CLAUDE_TEST_BINS")
@@ -20,6 +22,11 @@ GRACE_S = 5.0
 
 def pytest_configure() -> None:
     """The suite also runs inside a Claude Code session; nothing of that session may reach the tests."""
+    leave_callers_settings()
+
+
+def leave_callers_settings() -> None:
+    """Forget what the environment holds of settings for opencode, Claude Code and this plugin."""
     for name in list(os.environ):
         if name.startswith(FOREIGN_SETTINGS) and name not in TEST_SETTINGS:
             del os.environ[name]
@@ -39,7 +46,7 @@ def no_process_survives() -> Iterator[None]:
     mark = uuid.uuid4().hex
     os.environ[RUN_MARK] = mark
     yield
-    _, alive = psutil.wait_procs(marked_processes(mark), timeout=GRACE_S)
+    alive = wait_gone(marked_processes(mark), GRACE_S)
     if alive:
         names = [f"{process.pid}: {_command_of(process)}" for process in alive]
         for process in alive:

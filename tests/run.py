@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, "scripts"))
 import opencode_companion  # noqa: E402
 
 if sys.version_info < opencode_companion.OLDEST_PYTHON:
-    opencode_companion.replace_old_python(os.path.abspath(__file__))
+    opencode_companion.replace_old_python(os.path.abspath(sys.argv[0]))
 
 from companion import bootstrap, filelock  # noqa: E402
 from companion.errors import CompanionError  # noqa: E402
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     own = {"--fast", "--lint", "--relock"}
     chosen = own.intersection(arguments)
     for_pytest = [argument for argument in arguments if argument not in own]
-    python = bootstrap.ensure_environment(CACHE, bootstrap.stderr_progress, DEV_LOCK, DEV_MODULES)
+    python = development_python()
     if "--relock" in chosen:
         return relock(python)
 
@@ -63,6 +63,11 @@ def main(arguments: list[str]) -> int:
     byte_code = f"pycache_prefix={sys.pycache_prefix}"
     code = run([python, "-X", byte_code, "-m", "pytest", *for_pytest], environment)
     return code or (1 if failed else 0)
+
+
+def development_python() -> str:
+    """The Python with everything that tests and benchmarks import, made below .cache/ where there is none."""
+    return bootstrap.ensure_environment(CACHE, bootstrap.stderr_progress, DEV_LOCK, DEV_MODULES)
 
 
 def lint(python: str) -> list[str]:
@@ -181,7 +186,7 @@ def holds_python(folder: str) -> bool:
 
 def run(command: list[str], environment: "dict[str, str] | None" = None, cwd: str = ROOT) -> int:
     """Runs a command with our own input and output; its exit code."""
-    return subprocess.call(command, env=environment, cwd=cwd)
+    return subprocess.call(command, env=environment, cwd=cwd, stdout=sys.stdout)
 
 
 def say(line: str) -> None:

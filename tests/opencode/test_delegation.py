@@ -36,6 +36,17 @@ def test_the_model_gets_the_text_byte_for_byte(machine: Machine, text: str) -> N
     assert not (machine.workspace / "PWNED").exists()
 
 
+def test_an_answer_with_half_a_character_arrives(machine: Machine) -> None:
+    def script(request: ChatRequest, wire: Wire) -> None:
+        for piece in ("half \ud83d", " and whole \ud83d", "\ude00 end"):
+            wire.text(piece)
+        wire.finish()
+
+    machine.play("halves", script)
+    job = machine.finished(machine.submit("halves"))
+    assert (job["status"], job["result"]) == ("completed", "half ? and whole 😀 end")
+
+
 def test_a_long_text_from_a_file_arrives_whole(machine: Machine, tmp_path: Path) -> None:
     text = "0123456789abcdef\n" * 13_000
     (tmp_path / "prompt").write_text(text)

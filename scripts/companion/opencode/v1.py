@@ -343,7 +343,7 @@ class OpenCodeV1:
                 async for line in response.aiter_lines():
                     if not line.startswith("data:"):
                         continue
-                    raw = json.loads(line[5:])
+                    raw = _json(line[5:])
                     if raw.get("type") == "server.connected":
                         yield None
                     for event in _event(raw):
@@ -449,7 +449,7 @@ class OpenCodeV1:
         if not response.content:
             return None
         try:
-            return response.json()
+            return _json(response.text)
         except ValueError:
             raise ServerUnsupported(f"{method} {path} did not answer JSON: this is no opencode 1.x server") from None
 
@@ -474,6 +474,17 @@ def new_part_id() -> str:
 
 def _random(length: int) -> str:
     return "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=length))
+
+
+def _json(text: str) -> Any:
+    """A body of the server. Half characters, which a model can produce and nobody can store, become question marks.
+
+    Within a stream also the halves of a whole one may come apart; in the message they are together again.
+    """
+    body = json.loads(text)
+    if "\\ud" in text.lower():
+        body = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+    return body
 
 
 def _read(shape: type[S], raw: Any) -> S:

@@ -120,7 +120,11 @@ def remove_stale(data_dir: str) -> None:
     root = os.path.join(data_dir, _REVIEWS)
     for name in os.listdir(root) if os.path.isdir(root) else ():
         folder = os.path.join(root, name)
-        if time.time() - os.lstat(folder).st_mtime > STALE_S:
+        try:
+            stale = time.time() - os.lstat(folder).st_mtime > STALE_S
+        except OSError:
+            continue  # a review that ended just now has removed it itself
+        if stale:
             shutil.rmtree(folder, ignore_errors=True)
 
 
