@@ -109,11 +109,14 @@ def test_where_there_is_no_repository_the_way_out_is_told(run: Run, tmp_path: Pa
     (tmp_path / "bare").mkdir()
     git(tmp_path / "bare", "init", "-q", "--bare")
     (tmp_path / "plain").mkdir()
-    for folder in ("plain", "bare"):
+    for folder, told, way_out in (
+        ("plain", "is no git repository", "`git init`"),
+        ("bare", "is a bare git", "a clone"),
+    ):
         done = run("review", "--estimate", cwd=tmp_path / folder)
         assert (done.returncode, done.stdout) == (EXIT_ERROR, "")
-        assert "is no git repository" in done.stderr
-        assert "`git init`" in done.stderr
+        assert told in done.stderr
+        assert way_out in done.stderr
 
 
 def test_without_opencode_a_review_is_refused_and_nothing_is_left(run: Run, repository: Path) -> None:
