@@ -1332,3 +1332,37 @@ def test_a_working_tree_that_does_not_hold_still(repository: Repository, data_di
     finally:
         over.set()
         thread.join()
+
+
+def test_what_others_remove_meanwhile_is_no_trouble(tmp_path: Path) -> None:
+    root = tmp_path / "reviews"
+    root.mkdir()
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for name in ("a", "b", "c"):
+                (root / name).mkdir()
+            for name in ("a", "b", "c"):
+                (root / name).rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(500):
+            remove_stale(str(tmp_path))
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_only_what_was_left_behind_long_ago_is_removed(tmp_path: Path) -> None:
+    remove_stale(str(tmp_path))
+    for name in ("change-old", "index-old", "change-new"):
+        (tmp_path / "reviews" / name).mkdir(parents=True)
+        (tmp_path / "reviews" / name / "file").touch()
+    for name in ("change-old", "index-old"):
+        past = time.time() - STALE_S - 60
+        os.utime(tmp_path / "reviews" / name, (past, past))
+    remove_stale(str(tmp_path))
+    assert os.listdir(tmp_path / "reviews") == ["change-new"]
