@@ -117,10 +117,9 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewUser]:
 
     def claude_model(request: Request) -> Reply:
         """Claude's model does what the slash command tells it to, once."""
-        wanted = re.search(r"opencode-companion[^\n`]*", request.text)
-        if request.tool_results or wanted is None:
+        if "<command-name>" not in request.new_text:
             return Reply("That is all.")
-        return call("Bash", command=_literal(request.text), description="As told", timeout=600_000)
+        return call("Bash", command=_told(request.new_text), description="As told", timeout=600_000)
 
     path = os.pathsep.join([str(clone / "bin"), str(root / "programs")])
     with ScriptedModel(opencode_model) as model, MessagesApi(claude_model) as api:
@@ -199,11 +198,10 @@ def test_watch_from_readme(user: NewUser) -> None:
         process.communicate()
 
 
-def _literal(text: str) -> str:
+def _told(text: str) -> str:
     """The command that a slash command's text shows, with the request of the person in its place."""
-    body = text[text.rindex("<command-name>") :] if "<command-name>" in text else text
-    name = re.search(r"<command-name>/opencode:([\w-]+)", body)
-    given = re.search(r"<command-args>(.*?)</command-args>", body, re.DOTALL)
+    name = re.search(r"<command-name>/opencode:([\w-]+)", text)
+    given = re.search(r"<command-args>(.*?)</command-args>", text, re.DOTALL)
     words, kind = given[1].strip() if given else "", name[1] if name else ""
     if kind == "rescue":
         return f"opencode-companion task - <<'OPENCODE_TASK'\n{words}\nOPENCODE_TASK"
