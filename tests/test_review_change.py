@@ -563,8 +563,10 @@ def test_line_ends_that_git_translates(repository: Repository, data_dir: Path) -
     repository.write("same", "a\r\nb\r\n")
     repository.write("edited", "a\r\nc\r\n")
     repository.write("exact.bin", "a\r\nb\n")
+    repository.write("new", "a\nb\n")
     change = changed(repository, data_dir)
-    assert change.files == (ChangedFile("edited", "M", "", 1, 1, 2), ChangedFile("exact.bin", "M", "", 1, 1, 2))
+    assert kinds(change) == {"edited": "M", "exact.bin": "M", "new": "A"}
+    assert change.files[0] == ChangedFile("edited", "M", "", 1, 1, 2)
     assert "\n-b\n+c\n" in change.patches[0]
     assert "\n-a\n+a\r\n" in change.patches[1]
 
@@ -1250,7 +1252,9 @@ def check_change(copy: Repository, tree: str, change: Change | None, start: str)
         )
         check_counts(file, patch, before, after)
     whole = "".join(change.patches)
-    if all(file.added is not None for file in change.files) and "\ufffd" not in whole:
+    # `git apply` cannot read the head of an empty file in a folder whose name ends with a blank.
+    readable = not any(" /" in path for path in (*old, *new)) and "\ufffd" not in whole
+    if readable and all(file.added is not None for file in change.files):
         index = {"GIT_INDEX_FILE": str(copy / ".git/another-index")}
         copy.git("read-tree", start or "--empty", env=index)
         copy.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=whole.encode(), env=index)
@@ -1274,7 +1278,7 @@ def check_counts(file: ChangedFile, patch: str, before: bytes, after: bytes) -> 
     assert sum(line.startswith("-") for line in lines) == file.removed
 
 
-CONFLICTING_KINDS = Plan(
+NAMES_THAT_CROSS = Plan(
     [b"a", b"a/b", b"\xe9", b"n\nl"],
     [Step("write", 1, b"x\n" * 20, 0), Step("write", 2, b"", 0), Step("link", 3, b"", 2)],
     [Step("write", 0, b"y", 0), Step("stage", 0, b"", 1), Step("rename", 2, b"", 3), Step("write", 1, b"z", 0)],
@@ -1286,7 +1290,7 @@ CONFLICTING_KINDS = Plan(
 
 
 @posix
-@example(CONFLICTING_KINDS)
+@example(NAMES_THAT_CROSS)
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plans)
 def test_any_repository(plan: Plan) -> None:
