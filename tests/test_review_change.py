@@ -178,7 +178,7 @@ def hostile(repository: Repository, mark: Path) -> str:
     return program
 
 
-def take_from(repository: Repository, data_dir: Path, base: str | None = None) -> Change | None:
+def take_from(repository: Repository, data_dir: Path, base: str | None = None) -> Change:
     """`take`; the repository stays byte for byte as it is, and nothing stays in the data dir."""
     before = digest(repository.root)
     try:
@@ -191,7 +191,7 @@ def take_from(repository: Repository, data_dir: Path, base: str | None = None) -
 def changed(repository: Repository, data_dir: Path, base: str | None = None) -> Change:
     """The change, of which there has to be one."""
     change = take_from(repository, data_dir, base)
-    assert change is not None
+    assert change.files
     return change
 
 
@@ -310,18 +310,18 @@ def test_staged_unstaged_and_untracked_files_in_one(repository: Repository, data
 
 
 def test_nothing_has_changed(repository: Repository, data_dir: Path) -> None:
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
     repository.write(".gitignore", "*.log\n")
     repository.write("a", "a\n")
     repository.commit()
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
     repository.write("some.log", "x\n")
     repository.write("a", "a\n")  # a new time, the same content
     os.utime(repository / "a", (1, 1))
     repository.git("config", "core.fileMode", "false")
     (repository / "a").chmod(0o755)
-    assert take_from(repository, data_dir) is None
-    assert take_from(repository, data_dir, "main") is None
+    assert take_from(repository, data_dir).files == ()
+    assert take_from(repository, data_dir, "main").files == ()
 
 
 def test_a_repository_without_commits(repository: Repository, data_dir: Path) -> None:
@@ -478,7 +478,7 @@ def test_a_linked_worktree(repository: Repository, data_dir: Path, tmp_path: Pat
     assert kinds(change) == {"b": "A"}
     assert change.base == base
     assert digest(repository.root) == before
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
 
 
 # --- how git keeps its files ---------------------------------------------------------------------------------------
@@ -492,7 +492,7 @@ def test_a_sparse_checkout(repository: Repository, data_dir: Path, index: str) -
     repository.git("sparse-checkout", "init", "--cone", index)
     repository.git("sparse-checkout", "set", "in")
     assert not (repository / "out").exists()
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
     repository.write("in/a", "b\n")
     repository.write("out/a", "b\n")
     repository.write("out/new", "c\nd\n")
@@ -1228,11 +1228,11 @@ def check_generated(plan: Plan) -> None:
 NONE = ("", "")
 
 
-def check_change(copy: Repository, tree: str, change: Change | None, start: str) -> None:
+def check_change(copy: Repository, tree: str, change: Change, start: str) -> None:
     """The change leads from `start` (empty: from nothing) to the tree."""
     old = listed(copy, start) if start else {}
     new = listed(copy, tree)
-    if change is None:
+    if not change.files:
         assert old == new
         return
     assert old != new

@@ -14,6 +14,7 @@ import pytest
 from companion.bootstrap import PLUGIN_ROOT
 from companion.commands.review import SMALL_BYTES, SMALL_FILES
 from companion.output import EXIT_ERROR
+from companion.review.git import LARGEST_UNTRACKED_BYTES
 
 ENTRY = Path(PLUGIN_ROOT) / "scripts" / "opencode_companion.py"
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "init.defaultBranch=main")
@@ -62,6 +63,14 @@ def test_nothing_to_review_is_said_and_starts_no_job(run: Run, words: tuple[str,
     answer = json.loads(run("adversarial-review", "--json", *words, "--", "the focus").stdout)
     assert (answer["jobId"], answer["status"], answer["message"]) == (None, "nothing_to_review", told)
     assert json.loads(run("status", "--json").stdout)["recent"] == []
+
+
+def test_what_cannot_be_looked_at_is_named_where_there_is_nothing_else(run: Run, repository: Path) -> None:
+    (repository / "huge.bin").touch()
+    os.truncate(repository / "huge.bin", LARGEST_UNTRACKED_BYTES + 1)
+    told = run("review").stdout
+    assert told.startswith("Nothing to review")
+    assert "too large or unreadable: 'huge.bin'" in told
 
 
 BAD_CALLS: dict[str, tuple[list[str], str]] = {
