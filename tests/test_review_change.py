@@ -178,7 +178,7 @@ def hostile(repository: Repository, mark: Path) -> str:
     return program
 
 
-def take_from(repository: Repository, data_dir: Path, base: str | None = None) -> Change | None:
+def take_from(repository: Repository, data_dir: Path, base: str | None = None) -> Change:
     """`take`; the repository stays byte for byte as it is, and nothing stays in the data dir."""
     before = digest(repository.root)
     try:
@@ -191,7 +191,7 @@ def take_from(repository: Repository, data_dir: Path, base: str | None = None) -
 def changed(repository: Repository, data_dir: Path, base: str | None = None) -> Change:
     """The change, of which there has to be one."""
     change = take_from(repository, data_dir, base)
-    assert change is not None
+    assert change.files
     return change
 
 
@@ -310,18 +310,18 @@ def test_staged_unstaged_and_untracked_files_in_one(repository: Repository, data
 
 
 def test_nothing_has_changed(repository: Repository, data_dir: Path) -> None:
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
     repository.write(".gitignore", "*.log\n")
     repository.write("a", "a\n")
     repository.commit()
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
     repository.write("some.log", "x\n")
     repository.write("a", "a\n")  # a new time, the same content
     os.utime(repository / "a", (1, 1))
     repository.git("config", "core.fileMode", "false")
     (repository / "a").chmod(0o755)
-    assert take_from(repository, data_dir) is None
-    assert take_from(repository, data_dir, "main") is None
+    assert take_from(repository, data_dir).files == ()
+    assert take_from(repository, data_dir, "main").files == ()
 
 
 def test_a_repository_without_commits(repository: Repository, data_dir: Path) -> None:
@@ -478,7 +478,7 @@ def test_a_linked_worktree(repository: Repository, data_dir: Path, tmp_path: Pat
     assert kinds(change) == {"b": "A"}
     assert change.base == base
     assert digest(repository.root) == before
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
 
 
 # --- how git keeps its files ---------------------------------------------------------------------------------------
@@ -492,7 +492,7 @@ def test_a_sparse_checkout(repository: Repository, data_dir: Path, index: str) -
     repository.git("sparse-checkout", "init", "--cone", index)
     repository.git("sparse-checkout", "set", "in")
     assert not (repository / "out").exists()
-    assert take_from(repository, data_dir) is None
+    assert take_from(repository, data_dir).files == ()
     repository.write("in/a", "b\n")
     repository.write("out/a", "b\n")
     repository.write("out/new", "c\nd\n")
@@ -563,8 +563,10 @@ def test_line_ends_that_git_translates(repository: Repository, data_dir: Path) -
     repository.write("same", "a\r\nb\r\n")
     repository.write("edited", "a\r\nc\r\n")
     repository.write("exact.bin", "a\r\nb\n")
+    repository.write("new", "a\nb\n")
     change = changed(repository, data_dir)
-    assert change.files == (ChangedFile("edited", "M", "", 1, 1, 2), ChangedFile("exact.bin", "M", "", 1, 1, 2))
+    assert kinds(change) == {"edited": "M", "exact.bin": "M", "new": "A"}
+    assert change.files[0] == ChangedFile("edited", "M", "", 1, 1, 2)
     assert "\n-b\n+c\n" in change.patches[0]
     assert "\n-a\n+a\r\n" in change.patches[1]
 
@@ -1226,11 +1228,11 @@ def check_generated(plan: Plan) -> None:
 NONE = ("", "")
 
 
-def check_change(copy: Repository, tree: str, change: Change | None, start: str) -> None:
+def check_change(copy: Repository, tree: str, change: Change, start: str) -> None:
     """The change leads from `start` (empty: from nothing) to the tree."""
     old = listed(copy, start) if start else {}
     new = listed(copy, tree)
-    if change is None:
+    if not change.files:
         assert old == new
         return
     assert old != new
@@ -1250,7 +1252,9 @@ def check_change(copy: Repository, tree: str, change: Change | None, start: str)
         )
         check_counts(file, patch, before, after)
     whole = "".join(change.patches)
-    if all(file.added is not None for file in change.files) and "\ufffd" not in whole:
+    # `git apply` cannot read the head of an empty file in a folder whose name ends with a blank.
+    readable = not any(" /" in path for path in (*old, *new)) and "\ufffd" not in whole
+    if readable and all(file.added is not None for file in change.files):
         index = {"GIT_INDEX_FILE": str(copy / ".git/another-index")}
         copy.git("read-tree", start or "--empty", env=index)
         copy.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=whole.encode(), env=index)
@@ -1274,7 +1278,7 @@ def check_counts(file: ChangedFile, patch: str, before: bytes, after: bytes) -> 
     assert sum(line.startswith("-") for line in lines) == file.removed
 
 
-CONFLICTING_KINDS = Plan(
+NAMES_THAT_CROSS = Plan(
     [b"a", b"a/b", b"\xe9", b"n\nl"],
     [Step("write", 1, b"x\n" * 20, 0), Step("write", 2, b"", 0), Step("link", 3, b"", 2)],
     [Step("write", 0, b"y", 0), Step("stage", 0, b"", 1), Step("rename", 2, b"", 3), Step("write", 1, b"z", 0)],
@@ -1286,7 +1290,7 @@ CONFLICTING_KINDS = Plan(
 
 
 @posix
-@example(CONFLICTING_KINDS)
+@example(NAMES_THAT_CROSS)
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plans)
 def test_any_repository(plan: Plan) -> None:

@@ -14,6 +14,7 @@ import pytest
 from companion.bootstrap import PLUGIN_ROOT
 from companion.commands.review import SMALL_BYTES, SMALL_FILES
 from companion.output import EXIT_ERROR
+from companion.review.git import LARGEST_UNTRACKED_BYTES
 
 ENTRY = Path(PLUGIN_ROOT) / "scripts" / "opencode_companion.py"
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "init.defaultBranch=main")
@@ -64,6 +65,14 @@ def test_nothing_to_review_is_said_and_starts_no_job(run: Run, words: tuple[str,
     assert json.loads(run("status", "--json").stdout)["recent"] == []
 
 
+def test_what_cannot_be_looked_at_is_named_where_there_is_nothing_else(run: Run, repository: Path) -> None:
+    (repository / "huge.bin").touch()
+    os.truncate(repository / "huge.bin", LARGEST_UNTRACKED_BYTES + 1)
+    told = run("review").stdout
+    assert told.startswith("Nothing to review")
+    assert "too large or unreadable: 'huge.bin'" in told
+
+
 BAD_CALLS: dict[str, tuple[list[str], str]] = {
     "no such ref": (["--base", "nowhere"], "--base 'nowhere' is no commit, branch or tag here"),
     "an option as a ref": (["--base=--output=x"], "--base '--output=x' is no commit"),
@@ -109,11 +118,14 @@ def test_where_there_is_no_repository_the_way_out_is_told(run: Run, tmp_path: Pa
     (tmp_path / "bare").mkdir()
     git(tmp_path / "bare", "init", "-q", "--bare")
     (tmp_path / "plain").mkdir()
-    for folder in ("plain", "bare"):
+    for folder, told, way_out in (
+        ("plain", "is no git repository", "`git init`"),
+        ("bare", "is a bare git", "a clone"),
+    ):
         done = run("review", "--estimate", cwd=tmp_path / folder)
         assert (done.returncode, done.stdout) == (EXIT_ERROR, "")
-        assert "is no git repository" in done.stderr
-        assert "`git init`" in done.stderr
+        assert told in done.stderr
+        assert way_out in done.stderr
 
 
 def test_without_opencode_a_review_is_refused_and_nothing_is_left(run: Run, repository: Path) -> None:

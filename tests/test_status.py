@@ -119,7 +119,7 @@ def prepared(data_dir: Path) -> Path:
 # The picture
 
 
-@pytest.mark.parametrize("columns", [120, 80, 40])
+@pytest.mark.parametrize("columns", [140, 80, 40])
 def test_the_picture(columns: int, snapshot: SnapshotAssertion) -> None:
     assert "\n".join(lines_of(columns)) == snapshot
 

@@ -35,7 +35,7 @@ from companion.terminal import size
 # Below so many columns each job gets lines of its own instead of a row in a table.
 TABLE_COLUMNS = 64
 # From here on there is room for the ids of jobs beside their titles.
-ID_COLUMNS = 110
+ID_COLUMNS = 132
 GAP = 2
 HEADS = ("STATE", "TIME", "LAST", "IN", "OUT", "COST")
 # Wide enough for what comes next, so that a live picture does not jump at every full minute.
@@ -208,7 +208,9 @@ def _heading(place: Place, columns: int) -> Text:
 def _narrow(place: Place, columns: int) -> RenderableType:
     lines: list[Text] = []
     for job in place.jobs:
-        lines.append(Text("  ").join(cell for cell in _cells(job) if cell.plain))
+        cells = [cell for cell in _cells(job) if cell.plain]
+        gap = GAP if sum(cell.cell_len + GAP for cell in cells) - GAP <= columns else 1
+        lines.append(Text(" " * gap).join(cells))
         lines += [Text("  ") + line for line in _task(job, True, columns - GAP).split("\n")]
     for line in lines:
         line.truncate(columns, overflow="ellipsis")
@@ -225,7 +227,7 @@ def _cells(job: Job) -> list[Text]:
         Text(f"{short_duration(now_ms() - last)} ago" if last else "", style=QUIET),
         Text(short_count(tokens.input) if tokens.input else ""),
         Text(short_count(tokens.output) if tokens.output else ""),
-        Text((f"${cost:.2f}" if cost >= 0.1 else f"${cost:.4f}") if cost else ""),
+        Text((f"${cost:.2f}" if cost >= 0.01 else f"${cost:.4f}") if cost else ""),
     ]
 
 
@@ -243,10 +245,14 @@ def _task(job: Job, with_id: bool, room: int) -> Text:
     elif job.status is Status.RUNNING:
         phase = f"{job.phase} · " if job.activity else ""
         lines.append(Text(phase + steps(job, room - len(phase)), style=style))
-    elif job.reason not in (None, job.status.value):
-        lines.append(Text(job.reason or "", style=style))
     if with_id:
         lines.append(Text(job.id, style=QUIET))
+    if not job.active and job.reason not in (None, job.status.value):
+        why = Text(job.reason or "", style=style)
+        if with_id and lines[-1].cell_len + len(" · ") + why.cell_len <= room:
+            lines[-1].append(" · ").append_text(why)
+        else:
+            lines.append(why)
     return Text("\n").join(lines)
 
 

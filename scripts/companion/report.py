@@ -184,8 +184,9 @@ def status_list(
         else:
             used = f"for {short_duration(job.elapsed_ms)} · {tokens_and_cost(job)}"
             lines.append(f"  {steps(job, STEPS_COLUMNS)}{_age(job)} · {used}")
-    if active:
-        lines += ["", f"Wait for one: {command('wait-and-result', active[0].id)}", *_shown(look)]
+    following = _shown([*_wait(active, command), *look])
+    if following:
+        lines += ["", *following]
     if ended:
         lines += ["", "Ended:"]
         size = max(len(job.status.value) for job in ended)
@@ -207,15 +208,18 @@ def hints(
 ) -> list[Hint]:
     """What a person may want to do next with these jobs: what is urgent first."""
     found = [
-        Hint(f"{job.id} waits for your answer", reply_command(job.blocked, command), urgent=True)
-        for job in active
-        if job.blocked
+        Hint(f"Answer {job.id}", reply_command(job.blocked, command), urgent=True) for job in active if job.blocked
     ]
-    if active:
-        found += [Hint("Wait for one", command("wait-and-result", active[0].id)), *look]
+    found += [*_wait(active, command), *look]
     if ended:
         found.append(Hint("Read one", command("result", ended[0].id)))
     return found
+
+
+def _wait(active: Sequence[Job], command: Callable[..., str]) -> list[Hint]:
+    """How to wait for the newest job that does not wait for an answer itself."""
+    going = [job for job in active if not job.blocked]
+    return [Hint("Wait for one", command("wait-and-result", going[0].id))] if going else []
 
 
 def _age(job: Job) -> str:

@@ -66,8 +66,13 @@ class StatusLine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away, e.g. to print something that stays."""
         if self._visible:
             self._write(CLEAR)
+            self._visible = False
 
     @property
     def due(self) -> bool:
@@ -80,8 +85,8 @@ class StatusLine:
         self._shown_at = time.monotonic()
         columns = min(size(sys.stderr).columns - 1, LINE_COLUMNS)
         sign = SPINNER[int(self._shown_at / TICK_S) % len(SPINNER)]
-        self._write(CLEAR + fit(f"{sign} {compact_duration(elapsed_ms)} {text}", columns))
         self._visible = True
+        self._write(CLEAR + fit(f"{sign} {compact_duration(elapsed_ms)} {text}", columns))
 
     def _write(self, text: str) -> None:
         try:

@@ -50,11 +50,11 @@ def _wait(context: Context, job: Job, max_wait_s: float | None, line: StatusLine
             if starts > SUPERVISOR_STARTS:
                 give_up(context, job)
         if line.due:
-            line.show(job.elapsed_ms, _progress(job))
+            line.show(job.elapsed_ms, progress(job))
         time.sleep(POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - now)))
 
 
-def _progress(job: Job) -> str:
+def progress(job: Job) -> str:
     """What a person who waits reads: the phase and the last activity."""
     if job.activity is None:
         return "starting opencode" if job.phase == Phase.STARTING.value else job.phase

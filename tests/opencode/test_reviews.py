@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from machine import Machine, machine_in, tools
 
@@ -421,22 +422,23 @@ def test_a_cancelled_correction_is_a_cancelled_job(desk: Desk) -> None:
     assert (job["status"], job["review"], job["result"]) == ("cancelled", None, PROSE)
 
 
-def test_a_supervisor_that_dies_during_the_correction_changes_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize(("victim", "times"), [("supervisor", 2), ("server", 3)])
+def test_what_dies_during_the_correction_changes_nothing(desk: Desk, victim: str, times: int) -> None:
     goes_on = threading.Event()
 
     def held(request: ChatRequest, wire: Wire) -> None:
         goes_on.wait(60)
-        wire.text(answer("orphan.txt"))
+        wire.text(answer(f"orphan-{victim}.txt"))
         wire.finish()
 
-    job_id = desk.start("orphan", PROSE, held)
-    desk.until_asked("orphan", 2)
-    kill_supervisors(desk.machine)
+    job_id = desk.start(f"orphan-{victim}", PROSE, held)
+    desk.until_asked(f"orphan-{victim}", 2)
+    kill(desk.machine.supervisors() if victim == "supervisor" else desk.machine.servers())
     goes_on.set()
     job = desk.machine.finished(job_id)
     assert (job["status"], job["recovered"], job["review"]["warning"]) == ("completed", True, None)
-    assert job["review"]["findings"][0]["file"] == "orphan.txt"
-    assert len(desk.model.asked["orphan"]) == 2
+    assert job["review"]["findings"][0]["file"] == f"orphan-{victim}.txt"
+    assert len(desk.model.asked[f"orphan-{victim}"]) == times
 
 
 def test_a_correction_that_was_stored_but_not_sent_is_sent_once(desk: Desk) -> None:
@@ -449,7 +451,7 @@ def test_a_correction_that_was_stored_but_not_sent_is_sent_once(desk: Desk) -> N
 
     job_id = desk.start("unsent", held, answer("unsent.txt"))
     desk.until_asked("unsent", 1)
-    kill_supervisors(desk.machine)
+    kill(desk.machine.supervisors())
     note = "Stored before the crash: one JSON object, please."
     with Store(str(desk.machine.data)) as store:
         assert store.update(job_id, followup=Followup(new_message_id(), new_part_id(), note))
@@ -460,8 +462,8 @@ def test_a_correction_that_was_stored_but_not_sent_is_sent_once(desk: Desk) -> N
     assert [request.user_texts[1:] for request in desk.model.asked["unsent"]] == [[], [note]]
 
 
-def kill_supervisors(machine: Machine) -> None:
-    for process in machine.supervisors():
+def kill(victims: list[psutil.Process]) -> None:
+    for process in victims:
         process.kill()
         process.wait(5)
 

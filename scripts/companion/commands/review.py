@@ -11,12 +11,16 @@ job reads by itself.
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from companion.commands.options import add_json, add_model, add_when
 from companion.context import Context
 from companion.output import EXIT_DONE, show, show_json
 from companion.submit import Request, server_of
 from companion.waiting import dispatch
+
+if TYPE_CHECKING:
+    from companion.review.change import Change
 
 # Up to here a review is so short that waiting for it is best.
 SMALL_FILES = 3
@@ -44,9 +48,8 @@ def review(context: Context, options: argparse.Namespace, kind: str, focus: str)
     from companion.review.target import dumped, target_of
 
     change = take(context.workspace, context.data_dir, options.base)
-    if change is None:
-        against = f"where it left {options.base}" if options.base is not None else "HEAD"
-        return _nothing(context, options, f"Nothing to review: the working tree is the same as {against}.")
+    if not change.files:
+        return _nothing(context, options, change)
     what = f"{change.label}, {change.summary}"
     if options.estimate:
         small = len(change.files) <= SMALL_FILES and change.size <= SMALL_BYTES
@@ -69,7 +72,11 @@ def review(context: Context, options: argparse.Namespace, kind: str, focus: str)
     return dispatch(context, request, options)
 
 
-def _nothing(context: Context, options: argparse.Namespace, why: str) -> int:
+def _nothing(context: Context, options: argparse.Namespace, change: Change) -> int:
+    against = f"where it left {options.base}" if options.base is not None else "HEAD"
+    why = f"Nothing to review: the working tree is the same as {against}."
+    if change.skipped:
+        why += f" Not looked at, because too large or unreadable: {', '.join(map(repr, change.skipped[:20]))}."
     if options.json:
         show_json({"jobId": None, "status": "nothing_to_review", "workspaceRoot": context.workspace, "message": why})
     else:

@@ -22,7 +22,8 @@ from companion.logs import workspace_key
 from companion.settings import Settings
 from companion.submit import Request, submit
 from companion.supervisor.spawn import supervisor_lock
-from companion.waiting import wait_for_end
+from companion.terminal import StatusLine
+from companion.waiting import progress, wait_for_end
 
 FILE = "greeting.py"
 BEFORE = 'def greet(name):\n    return "Hello " + nmae\n\n\nprint(greet("world"))\n'
@@ -138,11 +139,15 @@ def _run(context: Context, tell: Callable[[str], None]) -> Job:
     tell(f"{job.id} is on disk and handed to a supervisor, which starts `opencode serve`.")
     shown: tuple[str, ...] = ()
     deadline = time.monotonic() + LIMIT_S
-    while job.active and time.monotonic() < deadline:
-        job = wait_for_end(context, job, 0.1)
-        for line in job.progress[len(shown) :]:
-            tell(f"opencode works: {line}")
-        shown = job.progress
+    with StatusLine() as line:
+        while job.active and time.monotonic() < deadline:
+            job = wait_for_end(context, job, 0.1)
+            for step in job.progress[len(shown) :]:
+                line.clear()
+                tell(f"opencode works: {step}")
+            shown = job.progress
+            if line.due:
+                line.show(job.elapsed_ms, progress(job))
     if job.active:
         context.store.request_cancel(job.id)
         job = wait_for_end(context, job, LEAVE_LIMIT_S)

@@ -86,7 +86,7 @@ def review(payload: Mapping[str, Any], env: Mapping[str, str], data_dir: str, wo
     base = turn["base"] if turn is not None else head_of(git)
     tree, _ = git.write_tree()
     change = compare(git, base, tree, "what this turn has changed")
-    if change is None:
+    if not change.files:
         return ""
     seen = hashlib.sha256("".join(change.patches).encode("utf-8", "replace")).hexdigest()
     if turn is not None and (turn["reviewed"] == seen or turn["rounds"] >= ROUNDS):

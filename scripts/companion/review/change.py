@@ -62,8 +62,8 @@ class Change(NamedTuple):
         return f"{len(self.files)} file{'' if len(self.files) == 1 else 's'}, +{added} −{removed}"
 
 
-def take(workspace: str, data_dir: str, base: str | None = None) -> Change | None:
-    """The change of the working tree against HEAD, or against where it left `base`; None where nothing has changed."""
+def take(workspace: str, data_dir: str, base: str | None = None) -> Change:
+    """The change of the working tree against HEAD, or against where it left `base`. It may have no files."""
     with _scratch(data_dir) as folder:
         git = Git(workspace, folder, data_dir)
         start, label = _start(git, base)
@@ -71,11 +71,9 @@ def take(workspace: str, data_dir: str, base: str | None = None) -> Change | Non
         return compare(git, start, tree, label, skipped)
 
 
-def compare(git: Git, base: str, tree: str, label: str, skipped: tuple[str, ...] = ()) -> Change | None:
-    """The change from `base` to `tree`, None if they are the same."""
+def compare(git: Git, base: str, tree: str, label: str, skipped: tuple[str, ...] = ()) -> Change:
+    """The change from `base` to `tree`."""
     files = tuple(git.files(base, tree))
-    if not files:
-        return None
     patches: list[str] = []
     whole, size = True, 0
     for patch in git.patches(base, tree):
