@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,31 @@ TEST_SETTINGS = ("OPENCODE_TEST_BIN", "CLAUDE_TEST_BINS")
 FOREIGN_SETTINGS = ("OPENCODE_", "CLAUDE", "ANTHROPIC_", "XDG_")
 # A process that was just told to end may still be at it.
 GRACE_S = 5.0
+# Not even imported on Windows, and why. What is left shows that the rest holds there.
+NOT_ON_WINDOWS = {
+    "claude": "drives Claude Code through a pseudo-terminal",
+    "opencode": "runs supervisors, which need POSIX signals and descriptors",
+    "test_cli.py": "a shell script stands in for opencode",
+    "test_doctor.py": "shell scripts stand in for programs",
+    "test_heal.py": "starts supervisors, which need POSIX signals and descriptors",
+    "test_hooks.py": "hooks ask for their parent process in the POSIX way",
+    "test_hooks_injector.py": "runs what the hook has changed in bash",
+    "test_hooks_survive.py": "hooks are started by a shell script",
+    "test_monitor.py": "starts supervisors, which need POSIX signals and descriptors",
+    "test_progress.py": "needs a pseudo-terminal",
+    "test_review_change.py": "file modes and names that only POSIX has",
+    "test_review_command.py": "starts supervisors, which need POSIX signals and descriptors",
+    "test_setup.py": "shell scripts stand in for programs",
+    "test_status.py": "needs a pseudo-terminal",
+    "test_userconfig.py": "file modes, links and pipes",
+    "test_watch.py": "needs a pseudo-terminal",
+}
+collect_ignore = list(NOT_ON_WINDOWS) if sys.platform == "win32" else []
+
+
+def pytest_report_header() -> list[str]:
+    """What is left out on this system."""
+    return [f"left out on Windows: {name} ({NOT_ON_WINDOWS[name]})" for name in collect_ignore]
 
 
 def pytest_configure() -> None:

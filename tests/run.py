@@ -3,6 +3,7 @@
     python3 tests/run.py            everything; the real opencode and Claude Code come from npm, pinned
     python3 tests/run.py --fast     without the tests that need the real programs, the network or much time
     python3 tests/run.py --lint     ruff and mypy alone
+    python3 tests/run.py --python   prints the path of the Python in that environment
     python3 tests/run.py --relock   makes both requirements.lock files anew from their requirements.in
 
 Other arguments go to pytest. The last line is pytest's summary; the exit code is not 0 when anything failed.
@@ -42,10 +43,13 @@ PROBE_S = 120
 
 def main(arguments: list[str]) -> int:
     """Runs what the arguments ask for; the exit code."""
-    own = {"--fast", "--lint", "--relock"}
+    own = {"--fast", "--lint", "--python", "--relock"}
     chosen = own.intersection(arguments)
     for_pytest = [argument for argument in arguments if argument not in own]
     python = development_python()
+    if "--python" in chosen:
+        print(python)
+        return 0
     if "--relock" in chosen:
         return relock(python)
 

@@ -32,6 +32,7 @@ def test_a_second_holder_is_refused_until_the_first_lets_go(path: str) -> None:
     filelock.unlock(second)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
 def test_the_file_is_private(path: str) -> None:
     with filelock.held(path, 0):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600

@@ -195,6 +195,7 @@ def test_a_claim_whose_maker_died_is_void_after_a_while(store: Store, monkeypatc
     assert not store.claim_delivery(job.id, "claude-1", "rewake")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
 def test_the_file_is_private(store: Store) -> None:
     assert stat.S_IMODE(os.stat(store.path).st_mode) == 0o600
 

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 if not __package__:
-    # Started by its path: the package's other modules are found from the folder above.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    # Started by its path: the package's other modules are found from the folder above, the program's beside that.
+    tests = Path(__file__).resolve().parents[1]
+    sys.path[:1] = [str(tests), str(tests.parent / "scripts")]
     __package__ = "claude"
     __import__(__package__)
 

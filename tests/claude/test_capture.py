@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,11 @@ def test_check_of_an_unknown_newer_version_takes_the_newest_stored(
     told = capsys.readouterr().out
     assert 'Stop.bash-ok: stop_hook_active: "boolean" -> "string"' in told
     assert f"9.9.9 against the stored {NEWEST.name}: 1 changes" in told
+
+
+def test_it_starts_by_its_path(tmp_path: Path) -> None:
+    command = [sys.executable, "-I", str(capture_payloads.__file__), "--help"]
+    assert "--check" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
 
 def test_check_with_nothing_stored_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
