@@ -439,9 +439,16 @@ def kill(process: subprocess.Popen[str], whom: str) -> None:
 
 
 @posix
-def test_an_interrupted_start_leaves_nothing_behind(start: Start) -> None:
+def test_an_interrupted_start_leaves_nothing_behind(pip_start: Start, tmp_path: Path) -> None:
+    start = pip_start
+    (tmp_path / "bin").mkdir()
+    uv = tmp_path / "bin" / "uv"
+    uv.write_text(f"#!/bin/sh\ntouch '{tmp_path}/runs'\nexec sleep 600\n")
+    uv.chmod(0o755)
+    start.env["PATH"] = f"{uv.parent}:{start.env['PATH']}"
     process = start.begin()
-    await_that(lambda: any((start.data / "env").glob("build-*/output.txt")), "a tool runs")
+    await_that((tmp_path / "runs").exists, "a tool runs")
+    assert start.leftovers()
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=LIMIT_S)
     assert not start.leftovers()

@@ -41,6 +41,7 @@ with Store(folder) as store:
 """
 
 
+@pytest.mark.slow
 def test_sixteen_processes_with_two_hundred_writes_each_lose_none(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     jobs_each = WRITES // 2  # each job is two writes

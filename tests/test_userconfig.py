@@ -61,6 +61,7 @@ def test_every_deny_stays_in_force(permission: Any) -> None:
 
 
 @given(PERMISSIONS)
+@example({"*": DENY, "webfetch": {}, "web*": ASK})
 def test_doing_it_twice_changes_nothing_more(permission: Any) -> None:
     once = headless(permission)
     assert headless(once) is once

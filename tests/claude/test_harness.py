@@ -250,6 +250,7 @@ def test_interactive_turns(claude: Claude, tmp_path: Path) -> None:
 
 
 @pytest.mark.claude
+@pytest.mark.newest_claude
 def test_nothing_survives_a_run(claude: Claude, tmp_path: Path) -> None:
     """Not even a process that left its session and its parent."""
     lingering = script(tmp_path, LINGER)

@@ -155,10 +155,11 @@ def _allow(permission: dict[str, Any], name: str) -> None:
     after = actions({key: permission[key] for key in keys[place + 1 :]}, name)
     if DENY in after or (name not in permission and DENY in before):
         return
-    value = _allowing(permission.get(name, ALLOW), floor=DENY not in before)
+    own = permission.get(name, ALLOW)
     if ASK in after:
         permission.pop(name, None)  # else the wider key, which comes later, would still ask
-    permission[name] = value
+        before = actions(permission, name)
+    permission[name] = _allowing(own, floor=DENY not in before)
 
 
 def _allowing(value: Any, floor: bool) -> Any:
