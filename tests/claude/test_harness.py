@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from companion.supervisor.processes import wait_gone
+
 from .messages_api import Cost, MessagesApi, Reply, Request, ToolUse, call, calls
 from .runner import Claude, ClaudeRun, hook, write_plugin
 
@@ -265,5 +267,5 @@ def test_nothing_survives_a_run(claude: Claude, tmp_path: Path) -> None:
         left = run.processes()
         assert [process.ppid() for process in left] == [1]
     assert run.processes() == []
-    assert not any(psutil.pid_exists(process.pid) and process.is_running() for process in left)
+    assert wait_gone(left, 0) == []
     assert not [child for child in psutil.Process(os.getpid()).children() if "claude" in child.name()]
