@@ -1,64 +1,25 @@
 """Prepares a Claude session, and announces unread answers. See companion.hooks.session_lifecycle."""
 
-import _thread
 import os
 import sys
-import time
 
-STDIN_LIMIT_S = 1.0
-OURS = (
-    b"SessionStart",
-    b"UserPromptSubmit",
-)
+sys.dont_write_bytecode = True  # the plugin's folder belongs to Claude Code
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts"))
+from companion.hooks import quick  # noqa: E402
 
 
-def main() -> int:
-    payload = read_stdin()
-    if not any(word in payload for word in OURS):
-        return 0
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.insert(0, os.path.join(root, "scripts"))
-    # Where compiled modules most likely lie already; which folder is the right one takes a module to find out.
-    likely = os.environ.get("OPENCODE_COMPANION_DATA") or os.environ.get("CLAUDE_PLUGIN_DATA") or ""
-    cache = os.path.join(likely, "pycache")
-    sys.pycache_prefix = cache if likely and os.path.isdir(cache) else None
-    sys.dont_write_bytecode = sys.pycache_prefix is None
-    from companion.datadir import bytecode_dir, data_dir
+def has_work(payload: bytes) -> bool:
+    if b"SessionStart" not in payload and b"UserPromptSubmit" not in payload:
+        return False
+    folder = quick.data_folder()
+    if b"SessionStart" in payload or b"/opencode:" in payload:
+        return True
+    from companion.hooks import gate_switch, glance
 
-    folder = data_dir(os.environ, root)
-    sys.pycache_prefix = bytecode_dir(folder)
-    sys.dont_write_bytecode = sys.pycache_prefix is None
-    if b"SessionStart" not in payload and b"/opencode:" not in payload:
-        from companion.hooks import gate_switch, glance
-
-        # Besides answers, the notice of a subagent's end is of interest where one has dispatched a job.
-        question = glance.DISPATCHES if b"<task-notification>" in payload else glance.UNREAD
-        if not gate_switch.may_be_on(folder) and not glance.finds(question, payload, folder):
-            return 0
-    from companion.hooks.run import run
-
-    return run("session_lifecycle", payload, sys.argv[1:])
-
-
-def read_stdin() -> bytes:
-    """All of stdin. Ends the process when that takes too long."""
-    done: list[bool] = []
-
-    def end_when_late() -> None:
-        time.sleep(STDIN_LIMIT_S)
-        if not done:
-            os._exit(0)
-
-    _thread.start_new_thread(end_when_late, ())
-    payload = sys.stdin.buffer.read()
-    done.append(True)
-    return payload
+    # Besides answers, the notice of a subagent's end is of interest where one has dispatched a job.
+    question = glance.DISPATCHES if b"<task-notification>" in payload else glance.UNREAD
+    return gate_switch.may_be_on(folder) or glance.finds(question, payload, folder)
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except Exception:
-        code = 0
-    # All output has been written; taking the interpreter down in order would cost 2 ms more.
-    os._exit(code)
+    quick.start("session_lifecycle", has_work)

@@ -1,57 +1,22 @@
 """Holds a subagent's final text against its jobs. See companion.hooks.vague_result_detector."""
 
-import _thread
 import os
 import sys
-import time
 
-STDIN_LIMIT_S = 1.0
-
-
-def main() -> int:
-    payload = read_stdin()
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.insert(0, os.path.join(root, "scripts"))
-    # Where compiled modules most likely lie already; which folder is the right one takes a module to find out.
-    likely = os.environ.get("OPENCODE_COMPANION_DATA") or os.environ.get("CLAUDE_PLUGIN_DATA") or ""
-    cache = os.path.join(likely, "pycache")
-    sys.pycache_prefix = cache if likely and os.path.isdir(cache) else None
-    sys.dont_write_bytecode = sys.pycache_prefix is None
-    from companion.datadir import bytecode_dir, data_dir
-
-    folder = data_dir(os.environ, root)
-    sys.pycache_prefix = bytecode_dir(folder)
-    sys.dont_write_bytecode = sys.pycache_prefix is None
-    if b"opencode" not in payload:
-        from companion.hooks import glance
-
-        # Any agent may have dispatched a job, also one whose text does not say so.
-        if not glance.finds(glance.DISPATCHES, payload, folder):
-            return 0
-    from companion.hooks.run import run
-
-    return run("vague_result_detector", payload, sys.argv[1:])
+sys.dont_write_bytecode = True  # the plugin's folder belongs to Claude Code
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts"))
+from companion.hooks import quick  # noqa: E402
 
 
-def read_stdin() -> bytes:
-    """All of stdin. Ends the process when that takes too long."""
-    done: list[bool] = []
+def has_work(payload: bytes) -> bool:
+    folder = quick.data_folder()
+    if b"opencode" in payload:
+        return True
+    from companion.hooks import glance
 
-    def end_when_late() -> None:
-        time.sleep(STDIN_LIMIT_S)
-        if not done:
-            os._exit(0)
-
-    _thread.start_new_thread(end_when_late, ())
-    payload = sys.stdin.buffer.read()
-    done.append(True)
-    return payload
+    # Any agent may have dispatched a job, also one whose text does not say so.
+    return glance.finds(glance.DISPATCHES, payload, folder)
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except Exception:
-        code = 0
-    # All output has been written; taking the interpreter down in order would cost 2 ms more.
-    os._exit(code)
+    quick.start("vague_result_detector", has_work)

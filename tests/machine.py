@@ -59,7 +59,7 @@ class Machine:
         self.data = root / "data"
         self.config = self.home / ".config" / "opencode" / "opencode.json"
         self.workspace.mkdir(parents=True)
-        self.config.parent.mkdir(parents=True)
+        without_installing(self.config.parent)
         subprocess.run(["git", "init", "-q", str(self.workspace)], check=True)
         self.model = ScriptedModel(self._script)
         self._scripts: dict[str, Script] = {}
@@ -200,6 +200,14 @@ def kill(victims: Iterable[psutil.Process]) -> None:
             continue
     left = processes.wait_gone(victims, 10)
     assert not left, f"not gone after a kill: {left}"
+
+
+def without_installing(folder: Path) -> None:
+    """Make opencode believe that what it installs for tools is there: they need none of it, and it takes seconds."""
+    wanted = {"dependencies": {"@opencode-ai/plugin": "*"}}
+    (folder / "node_modules").mkdir(parents=True)
+    (folder / "package.json").write_text(json.dumps(wanted))
+    (folder / "package-lock.json").write_text(json.dumps({"packages": {"": wanted}}))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from rich.text import Text
 from terminals import Terminal
 
 from companion.demo.scripted_model import ChatRequest, Script, Wire, provider_config
+from companion.plaintext import width
 
 IMAGES = ROOT / "docs" / "images"
 PROMPT = "$ "
@@ -187,16 +188,24 @@ def drawing(screen: pyte.Screen, title: str) -> str:
     for number in range(used[-1] + 1):
         line = Text(no_wrap=True, end="")
         chars = [screen.buffer[number][column] for column in range(screen.columns)]
-        for (fg, bold), run in groupby(chars, lambda char: (char.fg, char.bold)):
-            text = "".join(char.data for char in run)
-            # Some readers drop blanks at the beginning of a run: in a style of their own they are no part of it.
-            line.append(" " * (len(text) - len(text.lstrip(" "))), Style(color="black"))
-            line.append(text.lstrip(" "), Style(color=colour(fg), bold=bold))
+        # Each piece of text is placed by itself, so that neither blanks nor another font's wide letters move the rest.
+        for (fg, bold, wide), run in groupby(chars, lambda char: (char.fg, char.bold, is_wide(char))):
+            for piece in re.split("(^ +|  +)", "".join(char.data for char in run)):
+                # A style of its own is what keeps a piece apart: underline2 is one that is not drawn.
+                style = Style(color=colour(fg), bold=bold, underline2=wide)
+                line.append(piece, Style(color="black") if piece.isspace() else style)
         line.rstrip()
         console.print(line, crop=False, overflow="ignore")
     svg = console.export_svg(title=title, unique_id="screen")
+    # rich counts letters here, not columns, which would squeeze the wide ones.
+    svg = re.sub(r' textLength="[^"]*"([^>]*>[^<]*[^\x00-\u2e7f][^<]*</text>)', r"\1", svg)
     svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     return svg.replace("Fira Code, monospace", "Menlo, Consolas, 'DejaVu Sans Mono', monospace")
+
+
+def is_wide(char: pyte.screens.Char) -> bool:
+    """Whether it takes two columns, or is the second of them, which holds nothing."""
+    return width(char.data) != 1
 
 
 def colour(name: str) -> str | None:

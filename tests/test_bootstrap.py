@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pytest
 
-from companion import bootstrap, environment_builder
+from companion import bootstrap, environment_builder, interpreters
 from companion.errors import CompanionError
 
 # Starts many processes.
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
-BASE = bootstrap.base_python()
+BASE = interpreters.base_python()
 PACKAGE = "tiny_package"
 LIMIT_S = 120
 
@@ -235,7 +235,13 @@ def test_finding_it_loads_nothing_heavy() -> None:
         "print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([BASE, "-I", "-c", code, SCRIPTS], capture_output=True, text=True, timeout=LIMIT_S)
-    assert set(done.stdout.split()) <= {"companion", "companion.bootstrap", "binascii", "__future__"}
+    assert set(done.stdout.split()) <= {
+        "companion",
+        "companion.bootstrap",
+        "companion.interpreters",
+        "binascii",
+        "__future__",
+    }
 
 
 def test_every_marker_in_the_lock_is_understood() -> None:

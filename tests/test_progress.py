@@ -15,10 +15,10 @@ from terminals import ENTRY, Terminal, companion
 from companion import bootstrap, filelock
 from companion.jobs import Activity, Job, now_ms
 from companion.logs import workspace_key
+from companion.progress import CLEAR
 from companion.states import Status
 from companion.store import Store
 from companion.supervisor.spawn import supervisor_lock
-from companion.terminal import CLEAR
 
 SCRIPTS = str(ENTRY.parent)
 

@@ -15,6 +15,8 @@ import os
 import sys
 from binascii import crc32
 
+from .interpreters import base_python, packages_of, python_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,7 +69,7 @@ def ensure_environment(
     from . import filelock
     from .datadir import ensure_private_dir
     from .environment_builder import build_environment, earlier_failure
-    from .terminal import ticking
+    from .progress import ticking
 
     tell = progress or (lambda line: None)
     started = time.time()
@@ -165,26 +167,6 @@ def environment_folder(data_dir: str, locked: str) -> str:
     details = os.stat(base)
     key = crc32(f"{locked}\0{base}\0{details.st_mtime_ns}\0{details.st_size}".encode("utf-8", "surrogateescape"))
     return os.path.join(data_dir, "env", f"{sys.implementation.cache_tag}-{key:08x}")
-
-
-def base_python() -> str:
-    """The interpreter below the running one, which may be that of some project's virtual environment."""
-    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-
-
-def python_of(environment: str) -> str:
-    """The interpreter inside an environment's folder."""
-    if sys.platform == "win32":
-        return os.path.join(environment, "Scripts", "python.exe")
-    return os.path.join(environment, "bin", "python")
-
-
-def packages_of(environment: str) -> str:
-    """The folder inside an environment that its packages are installed to."""
-    if sys.platform == "win32":
-        return os.path.join(environment, "Lib", "site-packages")
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
-    return os.path.join(environment, "lib", version, "site-packages")
 
 
 def _own_folders() -> list[str]:

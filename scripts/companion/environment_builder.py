@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-from .bootstrap import base_python, python_of
 from .errors import CompanionError
-from .terminal import ticking
+from .interpreters import base_python, python_of
+from .progress import ticking
 
 # One run of uv, venv or pip; a network that hangs must not hang the start for ever.
 TOOL_LIMIT_S = 10 * 60

@@ -11,10 +11,10 @@ from companion.bootstrap import environment_python
 from companion.context import Context
 from companion.errors import CompanionError
 from companion.jobs import Job
+from companion.progress import ticking
 from companion.states import Phase
 from companion.store import store_path
 from companion.supervisor.spawn import ensure_supervisor
-from companion.terminal import ticking
 
 POLL_S = 0.02
 # How long `heal` watches what becomes of the jobs, and how long a command that only reads may be held up.

@@ -19,6 +19,7 @@ from rich.text import Text
 from companion.jobs import Job, now_ms
 from companion.output import paint
 from companion.plaintext import flat, width
+from companion.progress import size
 from companion.report import (
     Hint,
     compact_duration,
@@ -30,7 +31,6 @@ from companion.report import (
     what_it_does,
 )
 from companion.states import Status
-from companion.terminal import size
 
 # Below so many columns each job gets lines of its own instead of a row in a table.
 TABLE_COLUMNS = 64

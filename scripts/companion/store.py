@@ -91,6 +91,10 @@ MIGRATIONS: tuple[str, ...] = (
         rounds INTEGER NOT NULL DEFAULT 0, reviewed TEXT
     );
 
+    CREATE TABLE asks_told (
+        request_id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE
+    );
+
     CREATE INDEX dispatches_by_session ON dispatches (claude_session);
     CREATE INDEX jobs_by_end ON jobs (workspace, completed_at, created_at);
     DROP INDEX jobs_active;
@@ -468,6 +472,10 @@ class Store:
         """Answers left for a job: request id to (reply, message)."""
         rows = self._read("SELECT * FROM replies WHERE job = ?", (job_id,))
         return {row["request_id"]: (row["reply"], row["message"]) for row in rows}
+
+    def tell_ask(self, request_id: str, job_id: str) -> bool:
+        """Record that Claude is told what a job waits for. False if it was told before."""
+        return self._write("INSERT OR IGNORE INTO asks_told VALUES (?, ?)", (request_id, job_id)) == 1
 
     # The review gate: how a session's turn began, and what of it was reviewed
 

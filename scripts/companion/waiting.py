@@ -10,11 +10,11 @@ from companion.errors import StoreError
 from companion.jobs import Job, blocked_json, job_json, now_ms
 from companion.logs import log_path, tail, workspace_key
 from companion.output import EXIT_DONE, EXIT_NOT_ENDED, show, show_json, tell
+from companion.progress import StatusLine
 from companion.report import now_doing, reply_command, report
 from companion.states import Phase, Status
 from companion.submit import Request, submit
 from companion.supervisor.spawn import ensure_supervisor
-from companion.terminal import StatusLine
 
 POLL_S = 0.01
 # How often a waiting command makes sure that a supervisor lives; taking a free lock costs microseconds.

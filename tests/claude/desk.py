@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from machine import without_installing
+
 from companion.demo.scripted_model import ChatRequest, ScriptedModel, Wire, provider_config
 from companion.jobs import JOB_ID, Job
 from companion.store import Store
@@ -198,7 +200,7 @@ def desk_in(root: Path, claude: Claude) -> Iterator[Desk]:
     """A desk with the opencode that the test command installed."""
     desk = Desk(claude, root, os.environ["OPENCODE_TEST_BIN"])
     config = desk.run.home / ".config" / "opencode" / "opencode.json"
-    config.parent.mkdir(parents=True)
+    without_installing(config.parent)
     with desk.model:
         config.write_text(json.dumps(provider_config(desk.model.base_url)), encoding="utf-8")
         with desk.api, desk.run:

@@ -6,6 +6,7 @@ On every Claude Code that CLAUDE_TEST_BINS names, with the real opencode behind;
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -449,3 +450,31 @@ def test_unrelated_commands_start_no_hook(desk: Desk, tmp_path: Path) -> None:
     assert len(commands) == 10
     assert set(run(*commands)) == of_a_turn
     assert set(run("true || opencode --version")) > of_a_turn
+
+
+def test_claude_is_woken_for_what_a_job_asks_and_then_for_its_answer(desk: Desk) -> None:
+    """In relay: the person's answer lets the job go on."""
+
+    def asks(request: ChatRequest, wire: Wire) -> None:
+        if request.tool_results:
+            wire.text(ANSWER)
+            wire.finish()
+        else:
+            wire.tool("read", {"filePath": "/etc/hostname"})
+            wire.finish("tool_calls")
+
+    def allow(request: Request) -> Reply:
+        request_id = re.findall(r"permissions reply (per_\w+) once", request.text)[-1]
+        return bash(f"opencode-companion permissions reply {request_id} once")
+
+    desk.opencode("basalt", asks)
+    desk.claude(main=[bash(task("Look at the basalt.")), Reply("Started."), allow])
+    desk.run.env["OPENCODE_COMPANION_PERMISSIONS"] = "relay"
+    try:
+        with desk.run.stream() as session:
+            session.say("Delegate.")
+            desk.until_told("is blocked on a permission")
+            settled(desk, session, {"basalt": ANSWER})
+    finally:
+        del desk.run.env["OPENCODE_COMPANION_PERMISSIONS"]
+    assert desk.told_main("is blocked on a permission") == 1

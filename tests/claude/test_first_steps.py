@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from hook_runs import add_job
+from machine import without_installing
 
 from companion.demo.scripted_model import ChatRequest, ScriptedModel, Wire, provider_config
 
@@ -134,7 +135,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewUser]:
             (root / "programs" / "claude").symlink_to(claude.path)
             run.env["PATH"] = os.pathsep.join([run.env["PATH"], path])
             config = run.home / ".config" / "opencode" / "opencode.json"
-            config.parent.mkdir(parents=True)
+            without_installing(config.parent)
             config.write_text(json.dumps(provider_config(model.base_url)), encoding="utf-8")
             _make_project(run.project)
             yield NewUser(run, api, clone, hold)

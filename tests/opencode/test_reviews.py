@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from machine import Machine, machine_in, tools
+from machine import Machine, machine_in, tools, without_installing
 
 from companion.demo.scripted_model import ChatRequest, Script, Wire
 from companion.jobs import Followup, job_json
@@ -139,14 +139,6 @@ class Desk:
         return found
 
 
-def without_installing(folder: Path) -> None:
-    """Make opencode believe that what it installs for tools is there: they need none of it."""
-    wanted = {"dependencies": {"@opencode-ai/plugin": "*"}}
-    (folder / "node_modules").mkdir(parents=True)
-    (folder / "package.json").write_text(json.dumps(wanted))
-    (folder / "package-lock.json").write_text(json.dumps({"packages": {"": wanted}}))
-
-
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     root = tmp_path_factory.mktemp("machine")
@@ -157,7 +149,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             agent={"build": {"permission": {**ALLOWED, "scribe_*": "allow", "scribble": "allow"}}},
             mcp={"scribe": {"type": "local", "command": [sys.executable, str(root / "server.py")]}},
         )
-        without_installing(machine.config.parent)
         own = machine.workspace / ".opencode"
         without_installing(own)
         (own / "tool").mkdir()

@@ -16,7 +16,7 @@ from companion.context import Context
 from companion.health import check, hooks, installation, opencode, repair, work
 from companion.health.check import Check, Finding
 from companion.output import EXIT_DONE, EXIT_ERROR, show, show_json, tell
-from companion.terminal import ticking
+from companion.progress import ticking
 
 CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
     ("python", installation.python),

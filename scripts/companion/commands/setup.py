@@ -22,7 +22,7 @@ from companion.health import programs
 from companion.health.opencode import find_program, provider
 from companion.opencode import binary
 from companion.output import EXIT_DONE, EXIT_ERROR, show, show_json
-from companion.terminal import ticking
+from companion.progress import ticking
 
 ASK_LIMIT_S = 20.0
 SETTINGS = "settings.json"

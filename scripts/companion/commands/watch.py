@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from companion import terminal
+from companion import progress, terminal
 from companion.context import Context
 from companion.jobs import Job, now_ms
 from companion.output import EXIT_DONE, show
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, options: argparse.Namespace) -> int:
     """Show until interrupted."""
     workspace = None if options.all else context.workspace
-    panel = terminal.panel(context.data_dir) if terminal.moves_cursor(sys.stdout) else None
+    panel = terminal.panel(context.data_dir) if progress.moves_cursor(sys.stdout) else None
     if panel is None:
         tell_changes(context, workspace)
     else:
@@ -79,7 +79,7 @@ def show_picture(context: Context, workspace: str | None, panel: ModuleType) -> 
     drawn_at, drawn_for = 0.0, os.terminal_size((0, 0))
     with terminal.Screen() as screen:
         while True:
-            now, size = time.monotonic(), terminal.size(sys.stdout)
+            now, size = time.monotonic(), progress.size(sys.stdout)
             ages_due = now - drawn_at >= (AGES_EVERY_S if looks.active else IDLE_AGES_EVERY_S)
             if looks.changed() or size != drawn_for or ages_due:
                 drawn_at, drawn_for = now, size

@@ -19,10 +19,10 @@ from companion.datadir import ensure_private_dir
 from companion.demo.scripted_model import ChatRequest, ScriptedModel, Wire, provider_config
 from companion.jobs import Job
 from companion.logs import workspace_key
+from companion.progress import StatusLine
 from companion.settings import Settings
 from companion.submit import Request, submit
 from companion.supervisor.spawn import supervisor_lock
-from companion.terminal import StatusLine
 from companion.waiting import progress, wait_for_end
 
 FILE = "greeting.py"

@@ -18,13 +18,13 @@ from companion.bootstrap import (
     RUNTIME_MODULES,
     environment_folder,
     environment_python,
-    python_of,
 )
 from companion.context import Context
 from companion.datadir import PLUGIN_NAME, data_dir
 from companion.errors import SettingError
 from companion.health import programs
 from companion.health.check import Finding, fail, ok, warn
+from companion.interpreters import python_of
 from companion.settings import VARIABLES
 from companion.store import MIGRATIONS, explain, is_damaged, store_path
 

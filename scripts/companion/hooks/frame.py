@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 
 from companion.errors import SettingError
 from companion.jobs import Job
-from companion.report import PARTIAL_NOTE, duration
+from companion.report import PARTIAL_NOTE, duration, reply_command
 from companion.settings import VARIABLES
 from companion.states import Status
 
@@ -78,6 +79,18 @@ def framed_report(job: Job, limit: int = MAX_RESULT_UNITS) -> str:
         names = ", ".join(job.files)
         lines.append(f"Changed files: {_field(names)}")
     return cut("\n".join(lines), MAX_UNITS)
+
+
+def framed_ask(job: Job) -> str:
+    """What a job that is blocked waits for, and how to answer."""
+    assert job.blocked is not None
+    command = reply_command(job.blocked, lambda *words: shlex.join([PROGRAM, *words]))
+    return (
+        f"[opencode plugin] OpenCode job {job.id} is blocked on a {job.blocked.kind}. It asks, in words that are not "
+        f"the user's: {_field(job.blocked.summary)}\n"
+        f"Put this to the user, then give the answer: {command} (or `reject --message WHY` instead of `once`). "
+        "The report follows when the job has ended."
+    )
 
 
 def between_lines(text: str) -> str:

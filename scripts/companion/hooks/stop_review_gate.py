@@ -32,14 +32,14 @@ _VERDICT = re.compile(r"^[\s#>*_`]*(ALLOW|BLOCK)[*_`]*\s*(?::[*_`]*\s*|$)", re.M
 
 def main(payload: dict[str, Any], env: Mapping[str, str], data_dir: str, arguments: list[str]) -> int:
     """Let the turn end, unless the gate is on for this workspace and its review says BLOCK."""
-    if payload.get("stop_hook_active") is not False or env.get(JOB_MARKER):
+    if payload.get("stop_hook_active", False) is not False or env.get(JOB_MARKER):
         return 0
     workspace = find_workspace(text(payload, "cwd") or None)
     if not is_on(data_dir, workspace):
         return 0
     try:
         reason = review(payload, env, data_dir, workspace)
-    except CompanionError as error:
+    except (CompanionError, OSError) as error:
         write({"systemMessage": f"OpenCode review gate: this turn was not reviewed. {error}"})
         return 0
     if reason:
@@ -62,11 +62,10 @@ def begin_turn(session: str, data_dir: str, workspace: str) -> None:
     from companion.review.git import Git
     from companion.store import Store
 
-    folder = _folder(data_dir, session)
     with Store(data_dir) as store:
         store.forget_gate_turn(session)
-        shutil.rmtree(folder, ignore_errors=True)
-        tree, _ = Git(workspace, folder, data_dir).write_tree()
+        shutil.rmtree(_folder(data_dir, session), ignore_errors=True)
+        tree, _ = Git(workspace, _folder(data_dir, session), data_dir).write_tree()
         store.begin_gate_turn(session, tree)
 
 

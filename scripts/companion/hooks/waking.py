@@ -15,10 +15,10 @@ from companion import filelock
 from companion.errors import CompanionError
 from companion.hooks.claude_process import cannot_be_woken
 from companion.hooks.delivery import WAKING, Turn, claim, turn_of
-from companion.hooks.frame import framed_reports, inline_limit
+from companion.hooks.frame import MAX_UNITS, cut, framed_ask, framed_reports, inline_limit
 from companion.hooks.payload import DISPATCH, agent_text, command_output, job_ids, mapping, text
 from companion.hooks.run import put
-from companion.jobs import Job
+from companion.jobs import Job, now_ms
 from companion.store import Store
 
 BUSY_S = 5.0
@@ -28,6 +28,8 @@ LOOK_S = 0.5
 REVIVE_S = 10.0
 # A dispatch whose command went to the background at once writes its job down within this.
 APPEAR_S = 20.0
+# A foreground command that meets a blocked job says so itself, and may be answered at once.
+BLOCKED_MS = 5_000
 # Below the timeout in hooks.json.
 LIMIT_S = 14_400.0
 WAKE = 2
@@ -93,6 +95,8 @@ def watch(
         ours = [job for job in jobs if turns[job.id] is Turn.OURS]
         if ours and deliver(store, ours, env, claude):
             return WAKE
+        if tell_of_asks(store, jobs, claude):
+            return WAKE
         job_ids = [job.id for job in jobs if turns[job.id] is not Turn.NOBODYS]
         if now - revived_at > REVIVE_S:
             revived_at = now
@@ -118,6 +122,20 @@ def deliver(store: Store, jobs: list[Job], env: Mapping[str, str], claude: int) 
         else:
             store.release_delivery(job.id, job.claude_session or "")
     return bool(shown)
+
+
+def tell_of_asks(store: Store, jobs: list[Job], claude: int) -> bool:
+    """Say what blocked jobs wait for, on stderr, once each. False if there is nothing new, or nobody to tell.
+
+    The prompt that this makes starts the next process that waits for these jobs.
+    """
+    asking = [job for job in jobs if job.blocked is not None and now_ms() - job.updated_at > BLOCKED_MS]
+    if not asking or os.getppid() != claude:
+        return False
+    new = [job for job in asking if job.blocked is not None and store.tell_ask(job.blocked.request_id, job.id)]
+    if new:
+        put(2, cut("\n\n".join(map(framed_ask, new)), MAX_UNITS).encode("utf-8", "replace"))
+    return bool(new)
 
 
 def revive(data_dir: str, jobs: list[Job]) -> None:

@@ -12,7 +12,7 @@ from companion.datadir import ensure_private_dir
 from companion.errors import CompanionError
 from companion.failures import one_line
 from companion.opencode import binary
-from companion.terminal import ticking
+from companion.progress import ticking
 
 LIMIT_S = 900
 
