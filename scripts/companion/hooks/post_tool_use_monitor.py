@@ -29,6 +29,8 @@ from companion.jobs import Job, now_ms
 from companion.store import ADOPTION_MS, Store
 
 BUSY_S = 1.0
+# The events at which Claude Code takes a note.
+ANSWERED = ("PostToolUse", "PostToolUseFailure")
 # Of a command without a visible job: enough to recognise the task's text in it.
 KEPT_COMMAND_CHARS = 200_000
 
@@ -41,8 +43,9 @@ def main(payload: dict[str, Any], env: Mapping[str, str], data_dir: str, argumen
         return waking.wake(payload, env, data_dir)
     with Store(data_dir, BUSY_S, repair=False) as store:
         note = observe(store, payload, env)
-    if note:
-        answer(text(payload, "hook_event_name"), additionalContext=note)
+    event = text(payload, "hook_event_name")
+    if note and event in ANSWERED:
+        answer(event, additionalContext=note)
     return 0
 
 
