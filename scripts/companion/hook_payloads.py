@@ -255,11 +255,23 @@ class _Choice(Answer):
         return self
 
 
+class BashCopy(Given):
+    """A copy of a command's input with a change; whatever else the model put into it stays as it was."""
+
+    command: str
+
+
+class AgentCopy(Given):
+    """The same of a subagent's."""
+
+    prompt: str
+
+
 class PreToolUseSpecific(_Choice):
     model_config = ConfigDict(json_schema_extra=_says_something("updatedInput", "additionalContext"))
 
     hookEventName: Literal["PreToolUse"]
-    updatedInput: BashInput | AgentInput = Field(
+    updatedInput: BashCopy | AgentCopy = Field(
         default=None,  # type: ignore[assignment]
         description="Replaces the whole input, so it is a copy of tool_input with a change.",
     )
