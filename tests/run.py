@@ -11,6 +11,7 @@ Other arguments go to pytest. The last line is pytest's summary; the exit code i
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -56,6 +57,8 @@ def main(arguments: list[str]) -> int:
     failed = lint(python)
     if "--lint" in chosen:
         return 1 if failed else 0
+    # Started in the background of a script, we and all below us would be deaf to Ctrl-C, which tests try.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = dict(os.environ)
     if not any(argument.startswith(("-n", "--dist")) for argument in for_pytest):
         for_pytest += ["-n", "2", "--dist", "loadfile"]

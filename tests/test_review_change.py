@@ -752,7 +752,9 @@ pieces = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(base=st.one_of(st.text(st.characters(exclude_characters="\0"), max_size=12), st.lists(pieces).map("".join)))
 def test_any_text_as_base_is_a_change_or_a_refusal(branched: Repository, data_dir: Path, base: str) -> None:
     commits = branched.git("rev-list", "--all").decode().split()
