@@ -38,9 +38,11 @@ def arguments(command: str, stub: Path) -> list[list[str]]:
     """What each `opencode` in a command is started with, by a real bash."""
     seen = stub / "seen"
     seen.unlink(missing_ok=True)
+    elsewhere = stub / "workspace"  # where a random line's `> opencode` does the stub no harm
+    elsewhere.mkdir(exist_ok=True)
     env = {**os.environ, "PATH": f"{stub}{os.pathsep}{os.environ['PATH']}", "SEEN": str(seen), "VALUE": "a  b"}
     subprocess.run(
-        ["bash", "-c", command], env=env, cwd=stub, capture_output=True, timeout=30, stdin=subprocess.DEVNULL
+        ["bash", "-c", command], env=env, cwd=elsewhere, capture_output=True, timeout=30, stdin=subprocess.DEVNULL
     )
     words = seen.read_bytes().decode().split("\0") if seen.exists() else []
     found = []

@@ -17,6 +17,8 @@ from companion.states import Status
 from companion.store import Store
 from companion.supervisor.spawn import supervisor_lock
 
+pytestmark = pytest.mark.slow
+
 ANSWER = "There are 7 columns.\nColumn 3 leans."
 
 

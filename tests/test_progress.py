@@ -20,6 +20,8 @@ from companion.states import Status
 from companion.store import Store
 from companion.supervisor.spawn import supervisor_lock
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = str(ENTRY.parent)
 
 

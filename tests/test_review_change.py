@@ -27,6 +27,8 @@ from companion.review import git as git_module
 from companion.review.change import STALE_S, Change, compare, lines_at_base, remove_stale, take, write_patches
 from companion.review.git import ChangedFile, Git
 
+pytestmark = pytest.mark.slow
+
 USER_CONFIG = """
 [user]
     name = Ada
@@ -716,6 +718,8 @@ BAD_BASES = [
     "main^{tree}",
     "@{u}",
     "main\n",
+    "ma\0in",
+    "\ud800",
 ]
 
 
@@ -751,11 +755,10 @@ pieces = st.sampled_from(
 )
 
 
-@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(base=st.one_of(st.text(st.characters(exclude_characters="\0"), max_size=12), st.lists(pieces).map("".join)))
+@given(base=st.one_of(st.text(st.characters(), max_size=12), st.lists(pieces).map("".join)))
 def test_any_text_as_base_is_a_change_or_a_refusal(branched: Repository, data_dir: Path, base: str) -> None:
     commits = branched.git("rev-list", "--all").decode().split()
     before = digest(branched.root)
@@ -1300,14 +1303,12 @@ def test_any_repository(plan: Plan) -> None:
 
 
 @posix
-@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plans)
 def test_any_repository_at_length(plan: Plan) -> None:
     check_generated(plan)
 
 
-@pytest.mark.slow
 def test_a_working_tree_that_does_not_hold_still(repository: Repository, data_dir: Path) -> None:
     """A build runs meanwhile: files come, go and grow. What holds still is in the change all the same."""
     repository.write("tracked", "0\n")

@@ -16,6 +16,8 @@ from companion.commands.review import SMALL_BYTES, SMALL_FILES
 from companion.output import EXIT_ERROR
 from companion.review.git import LARGEST_UNTRACKED_BYTES
 
+pytestmark = pytest.mark.slow
+
 ENTRY = Path(PLUGIN_ROOT) / "scripts" / "opencode_companion.py"
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "init.defaultBranch=main")
 Run = Callable[..., subprocess.CompletedProcess[str]]

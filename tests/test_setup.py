@@ -17,6 +17,8 @@ from companion.bootstrap import PLUGIN_ROOT
 from companion.commands import setup
 from companion.errors import CompanionError
 
+pytestmark = pytest.mark.slow
+
 ENTRY = Path(PLUGIN_ROOT) / "scripts" / "opencode_companion.py"
 SCRIPT = """#!/bin/sh
 case "$1" in

@@ -21,6 +21,8 @@ from companion.states import Status
 from companion.store import Store
 from companion.terminal import Screen
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\r[red]x[/red]"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -147,6 +147,12 @@ class Git:
 
     def commit(self, name: str) -> str:
         """The id of a commit, or empty."""
+        try:
+            passable = b"\0" not in os.fsencode(name)
+        except UnicodeEncodeError:
+            passable = False
+        if not passable:
+            return ""
         found = self.run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", fails=True).decode().strip()
         return found if _OBJECT_ID.fullmatch(found) else ""
 
