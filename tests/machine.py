@@ -149,8 +149,9 @@ class Machine:
         return [process for process in psutil.process_iter() if _is_supervisor(process, str(self.data))]
 
     def servers(self) -> list[psutil.Process]:
-        """The opencode servers of this machine's workspace."""
-        return [process for process in processes.marked(self.key) if "serve" in _cmdline(process)]
+        """The opencode servers of this machine's workspace; a child of one looks like it until it has called exec."""
+        found = {process.pid: process for process in processes.marked(self.key) if "serve" in _cmdline(process)}
+        return [process for process in found.values() if _parent(process) not in found]
 
     def running(self, name: str) -> list[int]:
         """The pids of the jobs' live processes with this name, also of those that left their parent."""
@@ -227,6 +228,13 @@ def _name(process: psutil.Process) -> str:
         return process.name()
     except psutil.Error:
         return ""
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
 
 
 def _cmdline(process: psutil.Process) -> list[str]:
