@@ -56,6 +56,8 @@ class Stop:
 class Resend:
     """The run was lost; sending the same message again resumes it."""
 
+    why: str
+
 
 @dataclass(frozen=True)
 class Reap:
@@ -245,8 +247,8 @@ def _ended(job: Job, seen: Observation, now: int) -> Verdict | None:
         message = "A permission was turned down, and opencode ended the turn."
         return _incomplete(seen, "ask_rejected", message)
     if last.finish == "tool-calls" and _may_resend(job, now):
-        # opencode always goes on after a tool call: its server ended between two steps.
-        return Resend()
+        # opencode always goes on after a tool call.
+        return Resend("The opencode server ended between two steps")
     if last.finish is None and not last.text.strip():
         # An abort during a retry leaves a step with an end but neither finish nor error.
         return _end(seen, Ending(Status.CANCELLED, "aborted", "The run was aborted in opencode."))
@@ -367,7 +369,7 @@ def _stop(seen: Observation, ending: Ending) -> Verdict:
 
 def _resend_or(job: Job, seen: Observation, now: int, what: str) -> Verdict:
     if _may_resend(job, now):
-        return Resend()
+        return Resend(what)
     why = "it was resumed twice already" if job.resends >= RESEND_LIMIT else "too long ago to resume it safely"
     message = f"{what}; {why}."
     if not job.is_review:

@@ -6,8 +6,9 @@ import asyncio
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from companion.failures import classify, one_line
 from companion.jobs import Activity, Blocked, Ending, Followup, Job, now_ms
@@ -68,6 +69,8 @@ RECHECK_MS = 250
 RECONCILE_MESSAGES = 4
 BEGIN_LIMIT_S = 120.0
 PROGRESS_LINES = 8
+
+T = TypeVar("T")
 
 
 class JobDriver:
@@ -166,11 +169,12 @@ class JobDriver:
     async def run(self) -> None:
         """Drive the job until it has ended."""
         try:
-            adapter = await self._begin_anyhow()
+            adapter = await self._anyhow(self._begin)
             while adapter is not None:
                 try:
                     adapter = await self._act(await self._look(adapter), adapter)
-                except ServerUnreachable:
+                except ServerUnreachable as error:
+                    self._say(error)
                     self._stale = True  # the next look tells whether the server is gone
         except ServerTrouble as trouble:
             self._refresh()
@@ -183,15 +187,16 @@ class JobDriver:
             if self.job.opencode_session:
                 self._hub.forget(self.job.opencode_session)
 
-    async def _begin_anyhow(self) -> Adapter | None:
-        """Begin, also if the server dies or freezes meanwhile: then with the next one."""
+    async def _anyhow(self, hand_over: Callable[[], Awaitable[T]]) -> T:
+        """Hand a turn to opencode, also if the server dies or freezes meanwhile: then to the next one."""
         deadline = asyncio.get_running_loop().time() + BEGIN_LIMIT_S
         while True:
             try:
-                return await self._begin()
-            except ServerUnreachable:
+                return await hand_over()
+            except ServerUnreachable as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
+                self._say(error)
                 self._server.answered(False)
                 await asyncio.sleep(RECHECK_MS / 1000)
 
@@ -305,7 +310,7 @@ class JobDriver:
 
     async def _act(self, verdict: Verdict, adapter: Adapter) -> Adapter | None:
         if not isinstance(verdict, Continue | Block):
-            print(f"{now_ms()} {self.job.id} {_in_the_log(verdict)}", flush=True)
+            self._say(_in_the_log(verdict))
         if isinstance(verdict, End):
             if self._server.alive():
                 await self._add_up(adapter)
@@ -494,6 +499,9 @@ class JobDriver:
             self.job.id, resends=self.job.resends + 1, recovered=True, phase=Phase.RECOVERING.value, alive_at=now_ms()
         )
         self._refresh()
+        return await self._anyhow(self._send_again)
+
+    async def _send_again(self) -> Adapter:
         adapter = await self._server.adapter()
         await self._hub.wait_connected(STREAM_LIMIT_S)
         self._asks.clear()
@@ -532,6 +540,9 @@ class JobDriver:
         self.job = self.job._replace(tokens=tokens, cost=cost)
 
     # Writing down
+
+    def _say(self, what: object) -> None:
+        print(f"{now_ms()} {self.job.id} {what}", flush=True)
 
     def _refresh(self) -> None:
         self.job = self._store.get(self.job.id) or self.job
@@ -609,6 +620,8 @@ def _in_the_log(verdict: Verdict) -> str:
     name = type(verdict).__name__
     if isinstance(verdict, End | Stop):
         return f"{name} {verdict.ending.status.value} {verdict.ending.reason}"
+    if isinstance(verdict, Resend):
+        return f"{name}: {verdict.why}"
     return f"{name} {verdict.ask.permission} {verdict.reply.reply}" if isinstance(verdict, Answer) else name
 
 
