@@ -20,8 +20,7 @@ from companion.hooks.placeholder_features import ROLE_BUCKETS, WORD_BUCKETS
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "tests" / "corpus" / "placeholder_judgement"
-# On unseen texts 0.97 is the aim; what is reached is less, and shall not become worse.
-MIN_RECALL = {"train_*.jsonl": 0.97, "held_out_*.jsonl": 0.93}
+MIN_RECALL = 0.97
 MAX_FALSE_POSITIVES = 0.01
 
 
@@ -85,7 +84,7 @@ def test_recall_and_false_positives(part: str, capsys: pytest.CaptureFixture[str
     recall, false_positives, wrong = _figures(cases)
     with capsys.disabled():
         print(f"\n{part}: recall {recall:.3f}, false positives {false_positives:.4f} of {len(cases)} cases")
-    assert recall >= MIN_RECALL[part], wrong[:20]
+    assert recall >= MIN_RECALL, wrong[:20]
     assert false_positives <= MAX_FALSE_POSITIVES, wrong[:20]
 
 
@@ -96,7 +95,7 @@ def test_the_learned_weights_are_those_of_the_features() -> None:
     assert any(learned.weights)
     assert learned.scale > 0
     assert learned.roles.of("dispatched") == "act"
-    assert MODEL.stat().st_size < 150_000
+    assert MODEL.stat().st_size < 1_000_000
 
 
 @settings(deadline=None, max_examples=300)

@@ -21,13 +21,13 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from companion.hooks.placeholder import MODEL, certainty, hashed  # noqa: E402
+from companion.hooks.placeholder import MODEL, certainty, hashed, in_words  # noqa: E402
 from companion.hooks.placeholder_features import (  # noqa: E402
     ROLE_BUCKETS,
     WORD_BUCKETS,
@@ -41,11 +41,12 @@ CORPUS = ROOT / "tests" / "corpus" / "placeholder_judgement"
 WORDS = Path(__file__).with_name("words.txt")
 SEED = 7
 FOLDS = 8
-STRENGTH = 100.0  # of logistic regression's C: larger trusts the cases more
+STRENGTH = 0.016  # logistic regression's C: larger trusts the cases more
+TELLING = 2  # the power of a feature's inverse document frequency by which it counts
 ROLE_SHARE = 0.7  # of the roles' features beside the words'
 JOINED_WEIGHT = 0.05  # all the joined texts together, compared with the corpus
 RARE = 2  # features of fewer texts are left out
-MOST_FALSE = 0.02  # of reports that are mostly meant to be hard; of others it is half of that
+MOST_FALSE = 0.01  # of reports that are mostly meant to be hard; of others it is half of that
 SURE = 99.0
 # What subagents say most often instead of a report, alone or after one.
 USUAL = (
@@ -113,11 +114,19 @@ class Learner:
         everything = cases + glued
         share = JOINED_WEIGHT * len(cases) / len(glued)
         rows = self.rows([text for text, _ in everything])
-        common = np.bincount(rows.indices, minlength=rows.shape[1]) >= RARE
-        rows.data *= common[rows.indices]
-        model = LogisticRegression(C=STRENGTH, max_iter=200)
-        model.fit(rows, [label for _, label in everything], np.repeat([1.0, share], [len(cases), len(glued)]))
-        return model.coef_[0] * common, float(model.intercept_[0])
+        texts_with = np.bincount(rows.indices, minlength=rows.shape[1])
+        kept = np.flatnonzero(texts_with >= RARE)
+        # Else the many features that are common in every text would drown those that tell something.
+        telling = np.log(1 + len(everything) / texts_with[kept]) ** TELLING
+        model = LogisticRegression(C=STRENGTH, max_iter=300)
+        model.fit(
+            rows[:, kept] @ diags(telling),
+            [label for _, label in everything],
+            np.repeat([1.0, share], [len(cases), len(glued)]),
+        )
+        weights = np.zeros(rows.shape[1])
+        weights[kept] = model.coef_[0] * telling
+        return weights, float(model.intercept_[0])
 
     def scores(self, cases: list[Case], weights: np.ndarray, bias: float) -> np.ndarray:
         """How much each text looks like a placeholder, `SURE` where that is plain to see."""
@@ -129,7 +138,7 @@ class Learner:
 
     def _row(self, text: str) -> tuple[list[int], list[float]]:
         if text not in self._rows:
-            by_word, by_role = features(mask(text), self._roles)
+            by_word, by_role = features(mask(in_words(text)), self._roles)
             columns: list[int] = []
             values: list[float] = []
             for found, start, buckets, share in (

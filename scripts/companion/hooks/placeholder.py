@@ -31,10 +31,12 @@ from companion.hooks.placeholder_features import (
     bare,
     features,
     mask,
+    tokens,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost a hook's start some milliseconds
+    from collections.abc import Iterator
     from typing import Any
 
 MODEL = Path(__file__).with_name("placeholder.model")
@@ -101,14 +103,14 @@ def looks_like_placeholder(text: str) -> bool:
     """Is a subagent's final text only talk about a job that goes on, with nothing of its answer in it?"""
     text = bare(text)
     sure = certainty(text)
-    return model().score(mask(text)) > 0 if sure is None else sure
+    return model().score(mask(in_words(text))) > 0 if sure is None else sure
 
 
 def certainty(text: str) -> bool | None:
     """Whether a bare text is a placeholder, where that is plain to see; None where it isn't."""
     prose = FENCE.sub("", text).strip()
     blocks = list(FENCE.finditer(text))
-    value = _parsed(text if prose or len(blocks) != 1 else blocks[0][3].strip())
+    value = _parsed(text)
     if value is not None:
         return _is_open(value)
     if not prose and blocks and any(block[3].strip() for block in blocks):
@@ -122,33 +124,54 @@ def certainty(text: str) -> bool | None:
     return False if len(mask(text)) > OWN_WORDS_LIMIT else None
 
 
+def in_words(text: str) -> str:
+    """A JSON value as lines of `key: value`, for its words to be weighed; any other text as it is."""
+    value = _parsed(text)
+    return text if value is None else "\n".join(f"{key}: {inner}".replace("_", " ") for key, inner in _items(value))
+
+
 def _parsed(text: str) -> Any:
-    """The JSON object or list that a text is, or None."""
+    """The JSON object or list that a text is, alone or as its only block, or None."""
+    block = FENCE.fullmatch(text)
+    text = block[3].strip() if block else text
     try:
         return json.loads(text) if text[:1] in ("{", "[") and len(text) < JSON_LIMIT else None
     except (ValueError, RecursionError):
         return None
 
 
-def _is_open(value: Any) -> bool:
-    """Does a JSON value only say that a job isn't over: no state but an open one, and no answer or error anywhere?"""
-    seen, signs = [value], value in ({}, [])
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """Keys and values of a JSON value, those of inner values after them; a list's values have no key."""
+    seen = [value]
     for item in seen:  # grows while it is walked
         for key, inner in list(item.items() if isinstance(item, dict) else (("", inner) for inner in item)):
-            if isinstance(inner, (dict, list)) and len(seen) < JSON_VALUES:
+            if not isinstance(inner, (dict, list)) or not inner:
+                yield key, inner
+            elif len(seen) < JSON_VALUES:
                 seen.append(inner)
-            if ANSWER_KEY.match(key) and inner:
+                yield key, "…"
+
+
+def _is_open(value: Any) -> bool | None:
+    """Does a JSON value only say that a job isn't over? None where its words must be weighed."""
+    open_signs = value in ({}, [])
+    unknown = False
+    for key, inner in _items(value):
+        if ANSWER_KEY.match(key):
+            if inner not in (None, "", [], {}):
                 return False
-            if STATE_KEY.match(key):
-                roles = {role for word in re.split(r"[\W_]+", str(inner).lower()) for role in _roles_in(word)}
-                if not roles & {"state", "act", "queue"} or roles & {"finding", "end"}:
-                    return False
-                signs = True
-            signs = signs or bool(END_KEY.fullmatch(key) and inner is False) or bool(ID_KEY.fullmatch(key))
-    return signs
+            open_signs = True
+        elif STATE_KEY.match(key):
+            roles = _roles_in(str(inner))
+            if roles & {"finding", "end"}:
+                return False
+            unknown = unknown or not roles & {"state", "act", "queue"}
+            open_signs = True
+        elif (END_KEY.fullmatch(key) and inner is False) or ID_KEY.fullmatch(key):
+            open_signs = True
+    return True if open_signs and not unknown else None
 
 
-def _roles_in(word: str) -> set[str]:
-    """The roles of a word, or of the words that a run without spaces is cut into."""
-    roles = model().roles
-    return {role for _, names in [("", roles.of(word)), *roles.cut(word)] for role in names.split("+")} - {""}
+def _roles_in(text: str) -> set[str]:
+    spoken = tokens(text.lower().replace("_", " ").replace("-", " "), model().roles)
+    return {role for _, names in spoken for role in names.split("+")}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # importing typing would cost a hook's start some millisecond
 
 Token = tuple[str, str]
 
-WORD_BUCKETS, ROLE_BUCKETS = 1 << 16, 1 << 15
+WORD_BUCKETS, ROLE_BUCKETS = 1 << 20, 1 << 17
 HEAD, TAIL = 4_000, 2_000  # characters of a longer text that are looked at
 BLOCK_LIMIT = 600  # characters; a longer block without a language is code, not the status of a job
 STEM_LIMIT, RUN_LIMIT = 14, 8  # letters of a stem; of a word in a script without spaces
@@ -209,22 +209,24 @@ def features(masked: str, roles: Roles) -> tuple[set[str], set[str]]:
     atoms: list[str] = []
     for line, kind, is_heading in _lines(masked):
         for clause in CLAUSE_END.split(line):
-            tokens = list(_tokens(clause, roles))
-            if not tokens:
+            spoken = list(tokens(clause, roles))
+            if not spoken:
                 continue
             kinds = (kind, kind + "H") if is_heading else (kind,)
-            words = [word for word, _ in tokens]
-            parts = [role or "F" for _, role in tokens]
+            words = [word for word, _ in spoken]
+            parts = [role or "F" for _, role in spoken]
             foreign = sum(role in ("F", "code", "quote") for role in parts)
             atoms = sorted({atom for role in parts for atom in role.split("+")})
+            by_word.update(_word_features(words, "H" if is_heading else ""))
+            if is_heading:
+                by_word.update(_word_features(words, ""))
             for name in kinds:
-                by_word.update(_word_features(words, name))
                 by_role.update(_role_features(parts, atoms, foreign, name))
             if not clauses:
                 by_word.update("1" + word for word in words[:3])
                 by_role.update("1" + atom for atom in atoms)
             clauses += 1
-            tokens_seen += len(tokens)
+            tokens_seen += len(spoken)
             foreign_seen += 0 if kind == "I" else foreign
     by_role.update("$" + atom for atom in atoms)
     by_role.update(
@@ -278,7 +280,8 @@ def _is_unspaced(word: str) -> bool:
     return "㐀" <= word[0] <= "鿿" or "぀" <= word[0] <= "ヿ" or word[0] == "々"
 
 
-def _tokens(clause: str, roles: Roles) -> Iterator[Token]:
+def tokens(clause: str, roles: Roles) -> Iterator[Token]:
+    """The words of a clause and their roles; what `mask` put there has the role that it stands for."""
     for word in WORD.findall(clause):
         if word in MASKS:
             yield word, MASKS[word]
@@ -297,16 +300,16 @@ def _ngrams(prefix: str, parts: list[str], longest: int) -> Iterator[str]:
             yield prefix + " ".join(whole[at : at + size])
 
 
-def _word_features(words: list[str], kind: str) -> Iterator[str]:
+def _word_features(words: list[str], prefix: str) -> Iterator[str]:
     """Runs of words, or of letters where words aren't spaced; pairs over a gap; how words begin and end."""
     pieces: list[str] = []
     for word in words:
         pieces.extend(word if _is_unspaced(word) or "가" <= word[0] <= "힣" else [word])
-    yield from _ngrams(kind + "w", pieces, 4 if any(map(_is_unspaced, pieces)) else 3)
-    yield from (f"{kind}w{first}_{third}" for first, third in zip(pieces, pieces[2:]))  # noqa: B905
+    yield from _ngrams(prefix + "w", pieces, 4 if any(map(_is_unspaced, pieces)) else 3)
+    yield from (f"{prefix}w{first}_{third}" for first, third in zip(pieces, pieces[2:]))  # noqa: B905
     for word in words:
         if len(word) > 4 and word[0].isalpha() and not _is_unspaced(word):
-            yield from (f"{kind}#{word[:4]}", f"{kind}#{word[:6]}", f"{kind}~{word[-3:]}")
+            yield from (f"{prefix}#{word[:4]}", f"{prefix}#{word[:6]}", f"{prefix}~{word[-3:]}")
 
 
 def _role_features(parts: list[str], atoms: list[str], foreign: int, kind: str) -> Iterator[str]:
