@@ -22,6 +22,8 @@ from companion.supervisor import processes
 ROOT = Path(__file__).resolve().parent.parent
 ENTRY = ROOT / "scripts" / "opencode_companion.py"
 COMMAND_LIMIT_S = 120
+# Reading the public list of models is a third of opencode's start, and no test needs a model of it.
+NO_PUBLIC_MODELS = {"OPENCODE_MODELS_PATH": str(ROOT / "tests" / "fixtures" / "no_models.json")}
 
 
 def echo(request: ChatRequest, wire: Wire) -> None:
@@ -72,6 +74,7 @@ class Machine:
             OPENCODE_DISABLE_LSP_DOWNLOAD="1",
             npm_config_offline="true",
             OPENCODE_COMPLETION_POLL_MS="1000",
+            **NO_PUBLIC_MODELS,
         )
 
     def __enter__(self) -> Machine:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from machine import Machine, bash, echo, machine_in
+from machine import NO_PUBLIC_MODELS, Machine, bash, echo, machine_in
 
 from benchmarks.facts import memory_mb
 from benchmarks.figures import Figure, Figures
@@ -49,9 +49,9 @@ def measure(root: Path, effort: Effort) -> Figures:
     """Everything, on machines of its own below `root`."""
     first = []
     for n in range(1, effort.new_homes):
-        with machine_in(root / f"new-{n}") as machine:
+        with _users_machine(root / f"new-{n}") as machine:
             first.append(_to_request(machine, "first")[0])
-    with machine_in(root / "used") as machine:
+    with _users_machine(root / "used") as machine:
         arrived, _, job_id = _to_request(machine, "first")
         first.append(arrived)
         machine.finished(job_id)
@@ -65,6 +65,15 @@ def measure(root: Path, effort: Effort) -> Figures:
         "dispatch.cold": _ms("dispatch", label, cold),
         **figures,
     }
+
+
+@contextlib.contextmanager
+def _users_machine(root: Path) -> Iterator[Machine]:
+    """A machine whose opencode reads the public list of models, as everybody's does."""
+    with machine_in(root) as machine:
+        for name in NO_PUBLIC_MODELS:
+            del machine.env[name]
+        yield machine
 
 
 def warm(machine: Machine, rounds: int) -> Figures:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from machine import without_installing
+from machine import NO_PUBLIC_MODELS, without_installing
 
 from companion.demo.scripted_model import ChatRequest, ScriptedModel, Wire, provider_config
 from companion.jobs import JOB_ID, Job
@@ -92,6 +92,7 @@ class Desk:
                 "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
                 "npm_config_offline": "true",
                 "OPENCODE_COMPLETION_POLL_MS": "1000",
+                **NO_PUBLIC_MODELS,
             },
         )
 

@@ -98,6 +98,7 @@ def test_review_command_brings_the_report_word_for_word(desk: Desk) -> None:
     assert desk.told_main("Return 0 for an empty list.") == 1
 
 
+@pytest.mark.newest_claude
 def test_adversarial_review_with_a_focus_for_the_shell_to_leave_alone(desk: Desk) -> None:
     break_it(desk)
     focus = 'what `date` $(touch A) "it\'s" does when numbers is empty'
@@ -149,6 +150,7 @@ def test_gate_that_does_not_say_block_lets_claude_stop(desk: Desk, answer: str) 
     assert len(desk.main) == 2
 
 
+@pytest.mark.newest_claude
 def test_gate_has_nothing_to_say_where_nothing_was_edited(desk: Desk) -> None:
     before = len(gate_jobs(desk))
     break_it(desk)  # a person's own edit, before the turn
@@ -171,6 +173,7 @@ def test_gate_whose_backend_is_down_lets_claude_stop(desk: Desk) -> None:
     assert len(desk.main) == 2
 
 
+@pytest.mark.newest_claude
 def test_gate_job_is_not_announced_as_an_unread_answer(desk: Desk) -> None:
     gate_on(desk, "ALLOW: the basalt is fine.")
 
