@@ -61,6 +61,7 @@ class Machine:
         self.data = root / "data"
         self.config = self.home / ".config" / "opencode" / "opencode.json"
         self.workspace.mkdir(parents=True)
+        share_bytecode(self.data)
         without_installing(self.config.parent)
         subprocess.run(["git", "init", "-q", str(self.workspace)], check=True)
         self.model = ScriptedModel(self._script)
@@ -204,6 +205,13 @@ def kill(victims: Iterable[psutil.Process]) -> None:
             continue
     left = processes.wait_gone(victims, 10)
     assert not left, f"not gone after a kill: {left}"
+
+
+def share_bytecode(data: Path) -> None:
+    """Make the data dir; modules that this test run has compiled are not compiled again for it."""
+    data.mkdir(mode=0o700)
+    if sys.pycache_prefix:
+        (data / "pycache").symlink_to(sys.pycache_prefix)
 
 
 def without_installing(folder: Path) -> None:

@@ -403,15 +403,15 @@ def test_a_start_after_a_kill_works_with_pip_too(pip_start: Start, stage: str) -
 
 @posix
 @pytest.mark.slow
-@pytest.mark.parametrize(("tool", "within_s"), [("start", 0.3), ("pip_start", 4.0)])
+@pytest.mark.parametrize(("tool", "within_s", "kills"), [("start", 0.3, 6), ("pip_start", 4.0, 3)])
 def test_a_start_after_kills_at_random_moments_works(
-    request: pytest.FixtureRequest, tool: str, within_s: float
+    request: pytest.FixtureRequest, tool: str, within_s: float, kills: int
 ) -> None:
     starts: Start = request.getfixturevalue(tool)
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    for attempt in range(6):
+    for attempt in range(kills):
         starts.lock.write_text(f"# attempt {attempt}\n" + starts.lock.read_text())
         killed = starts.begin()
         try:

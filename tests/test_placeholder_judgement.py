@@ -21,6 +21,7 @@ from companion.hooks.placeholder_features import ROLE_BUCKETS, WORD_BUCKETS
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "tests" / "corpus" / "placeholder_judgement"
 MIN_RECALL = 0.97
+EVERY = {"train_*.jsonl": 6, "held_out_*.jsonl": 1}  # what was learned is found again: some of it shows that
 MAX_FALSE_POSITIVES = 0.01
 
 
@@ -80,7 +81,7 @@ def test_no_text_of_the_held_out_parts_was_learned_from() -> None:
 
 @pytest.mark.parametrize("part", [pytest.param("train_*.jsonl", marks=pytest.mark.slow), "held_out_*.jsonl"])
 def test_recall_and_false_positives(part: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cases = _cases(part)
+    cases = _cases(part)[:: EVERY[part]]
     recall, false_positives, wrong = _figures(cases)
     with capsys.disabled():
         print(f"\n{part}: recall {recall:.3f}, false positives {false_positives:.4f} of {len(cases)} cases")

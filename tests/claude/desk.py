@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from machine import NO_PUBLIC_MODELS, without_installing
+from machine import NO_PUBLIC_MODELS, share_bytecode, without_installing
 
 from companion.demo.scripted_model import ChatRequest, ScriptedModel, Wire, provider_config
 from companion.jobs import JOB_ID, Job
@@ -73,6 +73,7 @@ class Desk:
     def __init__(self, claude: Claude, root: Path, opencode: str) -> None:
         self.version = claude
         self.data = root / "data"
+        share_bytecode(self.data)
         self._plays: dict[str, Play] = {}
         self._main: list[Line] = []
         self._agent: Callable[[Request], Reply] = lambda request: Reply("Nothing.")
