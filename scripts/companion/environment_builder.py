@@ -60,7 +60,7 @@ CAUSES = (
         "this Python has no venv module. Install it (Debian and Ubuntu: sudo apt install python3-venv), or install uv",
     ),
     (
-        r"no module named '?pip|ensurepip|no such option: --python",
+        r"no module named '?(pip|ensurepip)|ensurepip is disabled",
         "this Python has no usable pip. Install it (Debian and Ubuntu: sudo apt install python3-venv), or install uv",
     ),
     (
@@ -73,6 +73,10 @@ CAUSES = (
         "the data folder cannot be written to. Correct its owner and mode",
     ),
 )
+
+
+# There is none outside, or one from before 22.3.
+NO_SUCH_PIP = re.compile(r"no module named '?pip|no such option: --python", re.IGNORECASE)
 
 
 class ToolFailed(Exception):
@@ -156,17 +160,16 @@ def _install(run: Tools, new: str, lock_file: str) -> None:
                 raise
             shutil.rmtree(new, ignore_errors=True)
 
-    pip: tuple[str, ...] = (python_of(new), "-I", "-m", "pip")
+    run(base_python(), "-I", "-m", "venv", "--without-pip", new)
+    install = ("install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location", *locked)
     try:
-        run(base_python(), "-I", "-m", "venv", new)
+        # The pip outside fills it: unpacking another one inside would take longer than the packages do.
+        run(base_python(), "-I", "-m", "pip", "--python", python_of(new), *install)
     except ToolFailed as error:
-        if "ensurepip" not in str(error):
+        if not NO_SUCH_PIP.search(str(error)):
             raise
-        # Debian without python3-venv: the environment itself can be made, and a pip outside can fill it.
-        shutil.rmtree(new, ignore_errors=True)
-        run(base_python(), "-I", "-m", "venv", "--without-pip", new)
-        pip = (base_python(), "-I", "-m", "pip", "--python", python_of(new))
-    run(*pip, "install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location", *locked)
+        run(python_of(new), "-I", "-m", "ensurepip", "--default-pip")
+        run(python_of(new), "-I", "-m", "pip", *install)
 
 
 class Tools:
