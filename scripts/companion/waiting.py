@@ -16,7 +16,8 @@ from companion.states import Phase, Status
 from companion.submit import Request, submit
 from companion.supervisor.spawn import ensure_supervisor
 
-POLL_S = 0.01
+# A look costs a seventh of a millisecond: so often, a command that waits takes half a percent of a core.
+POLL_S = 0.025
 # How often a waiting command makes sure that a supervisor lives; taking a free lock costs microseconds.
 SUPERVISOR_CHECK_S = 1.0
 # A supervisor that is gone so often before it did anything for the job will not do better the next time.

@@ -23,7 +23,6 @@ from companion.opencode.v1 import OpenCodeV1
 from companion.store import Store
 from companion.supervisor import processes
 
-WAITING = (1, 5, 20)
 # A command that waits has given up the processor this often only once it polls.
 POLLS = 60
 # The interval of the default settings; the tests' machine has a shorter one.
@@ -31,7 +30,7 @@ POLL_MS = "5000"
 
 
 class Effort(NamedTuple):
-    """How long to measure. `settle_s`: how long a new supervisor is left alone first."""
+    """How long to measure. `settle_s`: how long a new supervisor is left alone first; `waiting`: so many jobs wait."""
 
     warm: int
     cold: int
@@ -39,10 +38,11 @@ class Effort(NamedTuple):
     windows: int
     window_s: float
     settle_s: float
+    waiting: tuple[int, ...]
 
 
-FULL = Effort(warm=15, cold=7, new_homes=3, windows=3, window_s=20.0, settle_s=5.0)
-QUICK = Effort(warm=2, cold=1, new_homes=1, windows=1, window_s=0.5, settle_s=0.5)
+FULL = Effort(warm=15, cold=7, new_homes=3, windows=3, window_s=20.0, settle_s=5.0, waiting=(1, 5, 20))
+QUICK = Effort(warm=2, cold=1, new_homes=1, windows=1, window_s=0.5, settle_s=0.5, waiting=(1, 3))
 
 
 def measure(root: Path, effort: Effort) -> Figures:
@@ -56,7 +56,7 @@ def measure(root: Path, effort: Effort) -> Figures:
         first.append(arrived)
         machine.finished(job_id)
         figures = warm(machine, effort.warm)
-        for count in WAITING:
+        for count in effort.waiting:
             figures.update(waiting(machine, count, effort))
         cold = [_to_request(machine, f"cold {n}", stop=True)[0] for n in range(effort.cold)]
     label = "`task --background`, neither supervisor nor server there"

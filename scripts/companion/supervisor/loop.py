@@ -23,7 +23,7 @@ from companion.supervisor.events import EventHub
 from companion.supervisor.server import Server
 
 # How often the store is asked whether another process has written; it costs microseconds.
-STORE_POLL_S = 0.01
+STORE_POLL_S = 0.02
 HOUSEKEEPING_S = 600.0
 
 
