@@ -134,7 +134,7 @@ def test_any_mixture_of_markup_gets_a_judgement(pieces: list[str]) -> None:
 def test_a_report_stays_one_with_a_placeholder_sentence_after_it() -> None:
     """Learned, not certain: of the two together, fewer than one in a hundred are misjudged."""
     sentences = ["Monitor started.", "I'll report back when it's done.", "The job is running in the background."]
-    reports = [text for text in SUBSTANTIVE[::9] if not _is_placeholder(text)]
+    reports = [text for text in SUBSTANTIVE[::29] if not _is_placeholder(text)]
     texts = [f"{report}\n\n{sentence}" for report in reports for sentence in sentences]
     wrong = [text for text in texts if _is_placeholder(text)]
     assert len(wrong) <= MAX_FALSE_POSITIVES * len(texts), wrong[:20]
