@@ -162,9 +162,9 @@ def test_what_is_asked_at_every_start_does_not_read_all_jobs(store: Store) -> No
         lambda: store.jobs(workspace="/work space", active=True),
         lambda: store.jobs(workspace="/work space", server="", active=True),
         lambda: store.jobs(workspace="/work space", active=False, limit=10),
-        lambda: store._read(glance.DISPATCHES, ("mine",)),
-        lambda: store._read(glance.ACTIVE, ("mine",)),
-        lambda: store._read(glance.UNREAD, ("mine",)),
+        lambda: store._read(glance.DISPATCHES[1], ("mine",)),
+        lambda: store._read(glance.ACTIVE[1], ("mine",)),
+        lambda: store._read(glance.UNREAD[1], ("mine",)),
     ]
     taken = []
     for count in (20, 480):
