@@ -33,6 +33,8 @@ WRONG_HASH = (
     "Check the package index or proxy in use"
 )
 NO_NETWORK = "the package index cannot be reached. Check the network, or the proxy and index settings of pip and uv"
+NO_PIP = "this Python has no usable pip. Install it (Debian and Ubuntu: sudo apt install python3-venv), or install uv"
+UNKNOWN = "the tool that installs its packages failed. Look at its output and run the command again"
 # First match wins: the more certain cause stands above the one that often comes with it.
 CAUSES = (
     (
@@ -60,8 +62,8 @@ CAUSES = (
         "this Python has no venv module. Install it (Debian and Ubuntu: sudo apt install python3-venv), or install uv",
     ),
     (
-        r"no module named '?(pip|ensurepip)|ensurepip is disabled",
-        "this Python has no usable pip. Install it (Debian and Ubuntu: sudo apt install python3-venv), or install uv",
+        r"no module named '?pip|ensurepip|no such option: --python",
+        NO_PIP,
     ),
     (
         r"no matching distribution|no wheels with a matching|no solution found|not a supported wheel",
@@ -73,10 +75,6 @@ CAUSES = (
         "the data folder cannot be written to. Correct its owner and mode",
     ),
 )
-
-
-# There is none outside, or one from before 22.3.
-NO_SUCH_PIP = re.compile(r"no module named '?pip|no such option: --python", re.IGNORECASE)
 
 
 class ToolFailed(Exception):
@@ -124,7 +122,7 @@ def explain(output: str) -> str:
     for pattern, cause in CAUSES:
         if re.search(pattern, output, re.IGNORECASE):
             return cause
-    return "the tool that installs its packages failed. Look at its output and run the command again"
+    return UNKNOWN
 
 
 def _build(home: str, folder: str, lock_file: str, modules: tuple[str, ...], log: str) -> None:
@@ -166,8 +164,9 @@ def _install(run: Tools, new: str, lock_file: str) -> None:
         # The pip outside fills it: unpacking another one inside would take longer than the packages do.
         run(base_python(), "-I", "-m", "pip", "--python", python_of(new), *install)
     except ToolFailed as error:
-        if not NO_SUCH_PIP.search(str(error)):
+        if explain(str(error)) not in (NO_PIP, UNKNOWN):
             raise
+        # There is none, one from before 22.3, or a broken one.
         run(python_of(new), "-I", "-m", "ensurepip", "--default-pip")
         run(python_of(new), "-I", "-m", "pip", *install)
 
