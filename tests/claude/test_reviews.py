@@ -72,7 +72,6 @@ def edit(desk: Desk, content: str) -> Reply:
 
 
 def gate_on(desk: Desk, says_what: str) -> None:
-    desk.data.mkdir(mode=0o700, exist_ok=True)
     switch_review_gate(str(desk.data), os.path.realpath(desk.run.project), True)
     desk.opencode(GATE, says(says_what))
 

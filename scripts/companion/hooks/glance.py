@@ -38,7 +38,8 @@ def finds(question: "tuple[str, str]", payload: bytes, data_dir: str) -> bool:
     note = os.path.join(data_dir, f"nothing-{name}")
     try:
         stamp = _stamp(path)
-        if session and stamp and _read(note) == f"{session}\n{stamp}\n{sql}":
+        nothing = f"{session}\n{stamp}\n{sql}" if session and stamp else ""
+        if nothing and _read(note) == nothing:
             return False
         # The package around it would take longer to load than all the rest.
         from _sqlite3 import connect
@@ -48,8 +49,8 @@ def finds(question: "tuple[str, str]", payload: bytes, data_dir: str) -> bool:
             found = not session or db.execute(sql, (session,)).fetchone() is not None
         finally:
             db.close()
-        if not found and stamp:
-            _write(note, f"{session}\n{stamp}\n{sql}")
+        if nothing and not found:
+            _write(note, nothing)
         return found
     except Exception:
         return True
@@ -71,7 +72,7 @@ def _stamp(path: str) -> str:
         except FileNotFoundError:
             told.append("none")
             continue
-        if not time.time() - facts.st_mtime > SETTLED_S:
+        if time.time() - facts.st_mtime <= SETTLED_S:
             return ""
         told.append(f"{facts.st_ino} {facts.st_size} {facts.st_mtime_ns}")
     return ", ".join(told)
